@@ -1,0 +1,274 @@
+"""The circuit's back ends: one interface over everything that can run a discretised circuit.
+
+Each entry of BACKENDS builds an Executable from the learned netlist. The trained network's own rows (nn-torch, nn-jax)
+have the same interface and live with the engines in methods.
+"""
+
+import ctypes
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen import emit_numba
+from codegen.emit_c import LANES, count_operators, emit_c, emit_stencil, is_stencil
+from codegen.netlist import Netlist
+from codegen.pack import pack_board, pack_items, unpack_board, unpack_items
+from codegen.passes import NAIVE, OPTIMISE, PassReport, lower, run
+from codegen.simulate import check_bits, simulate
+from codegen.toolchain import Library, compile_library, find_compiler
+
+Bits = NDArray[np.bool_]
+
+
+class Stepper(Protocol):
+    """A board inside a back end: steps without conversion, so that only the steps are timed."""
+
+    def run(self, steps: int) -> None:
+        """Advance the board by `steps` generations."""
+
+    def board(self) -> Bits:
+        """The board now, bool (height, width)."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a back end was built from and into, for the record; None where there is no such thing.
+
+    isa: what its words are. passes: what made its circuit out of the learned one. operators: bitwise operators a word.
+    source: the C text. compile_seconds: of the compiler run that made the library, also if it came from the cache.
+    """
+
+    isa: str
+    gates: int | None = None
+    depth: int | None = None
+    operators: int | None = None
+    passes: tuple[PassReport, ...] = ()
+    source: str | None = None
+    library: Library | None = None
+
+
+class Executable(Protocol):
+    """A form of the circuit, or of the network it came from, that runs."""
+
+    def evaluate(self, bits: Bits) -> Bits:
+        """bool (item, input) -> bool (item, output)."""
+
+    def stepper(self, board: Bits, torus: bool) -> Stepper:
+        """Put a board, bool (height, width), into the back end. Raises ValueError if the circuit is no 3x3 stencil."""
+
+
+class CircuitExecutable(Executable, Protocol):
+    """An executable built here, with its facts."""
+
+    facts: Facts
+
+
+def check_board(board: Bits) -> Bits:
+    """The board as given, or ValueError with what was expected."""
+    board = np.asarray(board)
+    if board.dtype != np.bool_ or board.ndim != 2 or 0 in board.shape:
+        raise ValueError(
+            f"Expected a bool board of shape (height, width), both at least 1; got {board.dtype} of shape {board.shape}."
+        )
+    return board
+
+
+def _check_stencil(netlist: Netlist, board: Bits) -> Bits:
+    if not is_stencil(netlist):
+        raise ValueError(
+            "Only a circuit of 9 inputs (the 3x3 neighbourhood in reading order) and 1 output steps a board;"
+            f" this one has {netlist.n_inputs} inputs and {netlist.n_outputs} outputs."
+        )
+    return check_board(board)
+
+
+@dataclass
+class _Words:
+    """A stepper over packed rows: `advance` maps rows and a number of steps to the new rows."""
+
+    rows: NDArray[np.uint64]
+    width: int
+    advance: Callable[[NDArray[np.uint64], int], NDArray[np.uint64]]
+
+    def run(self, steps: int) -> None:
+        self.rows = self.advance(self.rows, steps)
+
+    def board(self) -> Bits:
+        return unpack_board(self.rows, self.width)
+
+
+class NumpyCircuit:
+    """The oracle as a back end: `simulate`, one bool an item."""
+
+    def __init__(self, learned: Netlist) -> None:
+        self.netlist = learned
+        self.facts = Facts("numpy", learned.n_gates, learned.depth)
+
+    def evaluate(self, bits: Bits) -> Bits:
+        return simulate(self.netlist, bits)
+
+    def stepper(self, board: Bits, torus: bool) -> Stepper:
+        return _NumpyStepper(self.netlist, _check_stencil(self.netlist, board), torus)
+
+
+@dataclass
+class _NumpyStepper:
+    netlist: Netlist
+    now: Bits
+    torus: bool
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            padded = np.pad(self.now, 1, mode="wrap") if self.torus else np.pad(self.now, 1)
+            windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
+            self.now = simulate(self.netlist, windows.reshape(-1, 9)).reshape(self.now.shape)
+
+    def board(self) -> Bits:
+        return self.now
+
+
+class NumbaCircuit:
+    """The optimised netlist on packed words, run by one numba function that serves every circuit."""
+
+    def __init__(self, learned: Netlist) -> None:
+        self.netlist, passes = run(learned, (*OPTIMISE, lower))
+        self.facts = Facts("numba", self.netlist.n_gates, self.netlist.depth, count_operators(self.netlist), tuple(passes))
+        self._program = emit_numba.program(self.netlist)
+
+    def evaluate(self, bits: Bits) -> Bits:
+        blocks = pack_items(check_bits(self.netlist, bits), emit_numba.BLOCK_WORDS)
+        return unpack_items(emit_numba.evaluate(self._program, blocks), len(bits))
+
+    def stepper(self, board: Bits, torus: bool) -> Stepper:
+        board = _check_stencil(self.netlist, board)
+        width = board.shape[1]
+        return _Words(
+            pack_board(board), width, lambda rows, steps: emit_numba.step_board(self._program, rows, width, torus, steps)
+        )
+
+
+class CompiledStencil:
+    """A shared library with NAME_steps and NAME_work_words (see stencil.c), bound by ctypes."""
+
+    def __init__(self, library: ctypes.CDLL, name: str) -> None:
+        size = ctypes.c_size_t
+        pointer = ctypes.c_void_p
+        self._steps = getattr(library, f"{name}_steps")
+        self._steps.argtypes = [pointer, size, size, ctypes.c_int, size, pointer]
+        self._steps.restype = None
+        self._work_words = getattr(library, f"{name}_work_words")
+        self._work_words.argtypes = [size, size]
+        self._work_words.restype = size
+
+    def stepper(self, board: Bits, torus: bool) -> Stepper:
+        """A stepper for bool (height, width); the caller has checked the board."""
+        height, width = board.shape
+        work = _aligned(self._work_words(height, width))
+
+        def advance(rows: NDArray[np.uint64], steps: int) -> NDArray[np.uint64]:
+            self._steps(rows.ctypes.data, height, width, torus, steps, work.ctypes.data)
+            return rows
+
+        return _Words(pack_board(board), width, advance)
+
+
+class CompiledCircuit:
+    """A netlist, lowered to two-input gates, compiled to C for an instruction set (a key of emit_c.LANES)."""
+
+    def __init__(
+        self, netlist: Netlist, passes: list[PassReport], isa: str, flags: tuple[str, ...], inline: bool, timeout: float
+    ) -> None:
+        name = "gatebench"
+        self.netlist = netlist
+        source = emit_c(netlist, isa, name, inline)
+        library = compile_library(source, flags, timeout)
+        self.facts = Facts(isa, netlist.n_gates, netlist.depth, count_operators(netlist), tuple(passes), source, library)
+        loaded = ctypes.CDLL(str(library.path))
+        self._eval = getattr(loaded, f"{name}_eval")
+        self._eval.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+        self._eval.restype = None
+        self._stencil = CompiledStencil(loaded, name) if is_stencil(netlist) else None
+
+    def evaluate(self, bits: Bits) -> Bits:
+        words = LANES[self.facts.isa]
+        blocks = pack_items(check_bits(self.netlist, bits), words)
+        out = np.empty((len(blocks), self.netlist.n_outputs, words), dtype=np.uint64)
+        self._eval(blocks.ctypes.data, out.ctypes.data, len(blocks))
+        return unpack_items(out, len(bits))
+
+    def stepper(self, board: Bits, torus: bool) -> Stepper:
+        board = _check_stencil(self.netlist, board)
+        assert self._stencil is not None
+        return self._stencil.stepper(board, torus)
+
+
+class HandWritten:
+    """A task's hand-written C as a back end: what a competent programmer gets without learning anything.
+
+    functions: C text of ROW_SIGNALS, NAME_row and NAME_block, for the stepper that the circuits use too (see stencil.c).
+    It only steps boards, so `evaluate` asks it for the middle cell of 3x3 boards with dead edges.
+    """
+
+    def __init__(self, functions: str, timeout: float) -> None:
+        isa = find_compiler().isa
+        source = emit_stencil(functions, isa)
+        library = compile_library(source, ("-O3",), timeout)
+        self.facts = Facts(isa, source=source, library=library)
+        self._stencil = CompiledStencil(ctypes.CDLL(str(library.path)), "gatebench")
+
+    def evaluate(self, bits: Bits) -> Bits:
+        middles = []
+        for item in bits:
+            stepper = self.stepper(item.reshape(3, 3), torus=False)
+            stepper.run(1)
+            middles.append(stepper.board()[1, 1])
+        return np.array(middles, dtype=bool).reshape(len(bits), 1)
+
+    def stepper(self, board: Bits, torus: bool) -> Stepper:
+        return self._stencil.stepper(check_board(board), torus)
+
+
+def _c_naive(learned: Netlist, timeout: float) -> CompiledCircuit:
+    """The published style: learned gates less copies and dead gates, a uint64_t statement a gate, nothing else."""
+    netlist, passes = run(learned, (*NAIVE, lower))
+    # Above 20,000 gates -O1, as the publishers of this style do, since -O3 takes minutes there.
+    optimisation = "-O3" if netlist.n_gates <= 20_000 else "-O1"
+    return CompiledCircuit(netlist, passes, "c99", (optimisation,), inline=False, timeout=timeout)
+
+
+def _c_portable(learned: Netlist, timeout: float) -> CompiledCircuit:
+    netlist, passes = run(learned, (*OPTIMISE, lower))
+    return CompiledCircuit(netlist, passes, "c99", ("-O3", "-std=c99"), inline=True, timeout=timeout)
+
+
+def _c(learned: Netlist, timeout: float) -> CompiledCircuit:
+    netlist, passes = run(learned, (*OPTIMISE, lower))
+    return CompiledCircuit(netlist, passes, find_compiler().isa, ("-O3",), inline=True, timeout=timeout)
+
+
+# Each builds its form of the learned netlist; the number is the limit of one compiler run in seconds.
+BACKENDS: dict[str, Callable[[Netlist, float], CircuitExecutable]] = {
+    "numpy": lambda learned, _: NumpyCircuit(learned),
+    "numba": lambda learned, _: NumbaCircuit(learned),
+    "c-naive": _c_naive,
+    "c-portable": _c_portable,
+    "c": _c,
+}
+
+
+def second_copy(library: Library, folder: Path) -> CompiledStencil:
+    """The same library loaded a second time, for an A/A comparison: equal code at another address."""
+    copy = Path(shutil.copy(library.path, folder / "second_copy.so"))
+    return CompiledStencil(ctypes.CDLL(str(copy)), "gatebench")
+
+
+def _aligned(words: int) -> NDArray[np.uint64]:
+    """uint64 scratch memory that starts at a 64-byte boundary, so that whole vectors do not cross cache lines."""
+    raw = np.zeros(words + 8, dtype=np.uint64)
+    skip = -(raw.ctypes.data // 8) % 8
+    return raw[skip : skip + words]

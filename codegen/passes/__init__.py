@@ -1,0 +1,47 @@
+"""Circuit passes: small pure functions Netlist -> Netlist in an explicit pipeline.
+
+Each pass keeps the function of every output, is idempotent and never adds a gate; lowering, which rewrites gates
+into the kinds that a back end prints, is the one exception to the last.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from codegen.netlist import Netlist
+from codegen.passes.copies import copies
+from codegen.passes.lower import lower
+from codegen.passes.share import share
+from codegen.passes.shrink import shrink
+from codegen.passes.sweep import sweep
+
+Pass = Callable[[Netlist], Netlist]
+
+# What the published tools do before they print: follow copies, drop what no output needs.
+NAIVE: tuple[Pass, ...] = (copies, sweep)
+OPTIMISE: tuple[Pass, ...] = (shrink, share, sweep)
+
+__all__ = ["NAIVE", "OPTIMISE", "Pass", "PassReport", "copies", "lower", "run", "share", "shrink", "sweep"]
+
+
+@dataclass(frozen=True)
+class PassReport:
+    """One pass's effect, for the record."""
+
+    name: str
+    gates_before: int
+    gates_after: int
+    depth_after: int
+    seconds: float
+
+
+def run(netlist: Netlist, pipeline: Iterable[Pass]) -> tuple[Netlist, list[PassReport]]:
+    """Apply the passes in order; returns the result and each pass's report."""
+    reports = []
+    for step in pipeline:
+        before = netlist.n_gates
+        start = time.perf_counter()
+        netlist = step(netlist)
+        seconds = time.perf_counter() - start
+        reports.append(PassReport(step.__name__, before, netlist.n_gates, netlist.depth, seconds))
+    return netlist, reports
