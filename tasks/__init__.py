@@ -1,0 +1,8 @@
+"""Tasks: what networks learn and how the result is scored. Knows no method."""
+
+from tasks.base import Task, TaskError, TaskKind
+from tasks.life import Life, LifeConfig
+
+TASKS: dict[str, TaskKind] = {"life": TaskKind(LifeConfig, Life)}
+
+__all__ = ["TASKS", "Task", "TaskError", "TaskKind"]

@@ -1,0 +1,81 @@
+"""What a task is: items and targets to learn from, a score, and the work on which back ends are timed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bits = NDArray[np.bool_]
+
+
+class TaskError(ValueError):
+    """A task's configuration that makes no task; names the setting, what was expected and what came."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Items of a task: bits bool (item, input) and target bool (item, output)."""
+
+    bits: Bits
+    target: Bits
+
+
+class Workload(Protocol):
+    """What is timed, the same for every back end."""
+
+    @property
+    def item(self) -> str:
+        """What one item is called, in the singular."""
+
+    @property
+    def n_items(self) -> int:
+        """Items in one run."""
+
+    def start(self, executable: Any) -> Callable[[int], None]:
+        """Put the work into a back end; the result runs it the given number of times, and is all that is timed."""
+
+    def verify(self, executable: Any, quick: bool) -> "Verification":
+        """Hold the back end to the task's own oracle. quick: a smaller check, for forms that take long."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """items_checked outputs were compared with the oracle's, the first wrong one was in `where` (None if all agreed)."""
+
+    items_checked: int
+    items_equal: int
+    where: str | None
+
+    @property
+    def exact(self) -> bool:
+        return self.items_equal == self.items_checked
+
+
+class Task(Protocol):
+    """A task with its splits; for a task whose items are all there are, the splits are the same."""
+
+    name: str
+    n_inputs: int
+    n_outputs: int
+    train: Split
+    test: Split
+
+    @property
+    def workload(self) -> Workload:
+        """The work on which back ends are timed."""
+
+    def score(self, outputs: Bits, split: Split) -> float:
+        """The fraction of items, 0 to 1, that outputs, bool (item, output), get right."""
+
+    def reference_source(self) -> str | None:
+        """Hand-written C that does the task's work (see codegen.backends.HandWritten), or None if there is none."""
+
+
+@dataclass(frozen=True)
+class TaskKind:
+    """An entry of TASKS. config: the dataclass that checks conf/task/<name>.yaml; build makes the task from one."""
+
+    config: type
+    build: Callable[[Any], Task]
