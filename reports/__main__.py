@@ -1,0 +1,112 @@
+"""python -m reports: the results of jobs as a table, as data or as pictures."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from reports.leaderboard import FORMATS, job_tables, leaderboard, notes, text
+from reports.record import Record, RecordError, read_all
+
+DEFAULT_RUNS = Path(__file__).resolve().parent.parent / "runs"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    complain = Console(stderr=True, highlight=False)
+    records: list[Record] = []
+    for entry in read_all(options.runs):
+        if isinstance(entry, RecordError):
+            complain.print(f"[yellow]skipped:[/] {entry}", markup=True, soft_wrap=True)
+        else:
+            records.append(entry)
+    if not records and options.format == "rich":
+        complain.print(
+            f"No records in {options.runs}. Make one with `python harness.py method=dlgn task=life`, or name a folder of jobs"
+            " with --runs DIR.",
+            soft_wrap=True,
+        )
+        return 1
+    try:
+        return int(options.action(options, records))
+    except ReportError as error:
+        complain.print(f"[red]{error}[/]", soft_wrap=True)
+        return 1
+
+
+class ReportError(ValueError):
+    """A report that cannot be made from these records; says what is missing."""
+
+
+def _show_leaderboard(options: argparse.Namespace, records: list[Record]) -> int:
+    if options.format == "rich":
+        Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(leaderboard(records))
+    else:
+        sys.stdout.write(text(records, options.format))
+    return 0
+
+
+def _show_job(options: argparse.Namespace, records: list[Record]) -> int:
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    record = _one(records, options.run)
+    for table in job_tables(record):
+        console.print(table)
+    for note in notes(record):
+        console.print(f"  {note}", soft_wrap=True, markup=False)
+    return 0
+
+
+def _show_life(options: argparse.Namespace, records: list[Record]) -> int:
+    from reports.life import Shape, render  # loads the compiler's modules, which the tables do without
+
+    record = _one([record for record in records if record.task == "life" and record.circuit_file], options.run)
+    try:
+        shape = Shape(options.height, options.width, options.steps)
+        paths = render(record, options.runs / record.key, shape, options.gif, options.png)
+    except ValueError as error:
+        raise ReportError(str(error)) from error
+    print("\n".join(str(path) for path in paths))
+    return 0
+
+
+def _one(records: list[Record], key: str | None) -> Record:
+    """The newest record, or the newest whose key starts with the one asked for."""
+    chosen = [record for record in records if record.key.startswith(key or "")]
+    if not chosen:
+        asked = f" with key {key}" if key else ""
+        raise ReportError(f"No job{asked} to show here. Keys: {', '.join(record.key for record in records) or 'none'}.")
+    return chosen[0]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m reports", description="Show the results of jobs. Without a command: the leaderboard."
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    # Suppressed, because a subcommand's own default would overwrite what came before it on the command line.
+    common.add_argument("--runs", type=Path, default=argparse.SUPPRESS, metavar="DIR", help="folder of jobs")
+    parser.add_argument("--runs", type=Path, default=DEFAULT_RUNS, metavar="DIR", help="folder of jobs (default: %(default)s)")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="rich", help="rich: a table of jobs; csv, md, json: one row a job and back end"
+    )
+    parser.set_defaults(action=_show_leaderboard)
+    commands = parser.add_subparsers(title="commands")
+
+    job = commands.add_parser("job", parents=[common], help="one job's table")
+    job.add_argument("--run", metavar="KEY", help="the job's key or its beginning (default: the newest)")
+    job.set_defaults(action=_show_job)
+
+    life = commands.add_parser("life", parents=[common], help="a picture of a learned Life circuit beside the rule")
+    life.add_argument("--run", metavar="KEY", help="the job's key or its beginning (default: the newest Life job)")
+    life.add_argument("--gif", type=Path, metavar="FILE", help="an animation")
+    life.add_argument("--png", type=Path, metavar="FILE", help="a strip of generations")
+    life.add_argument("--height", type=int, default=64, help="cells (default: %(default)s)")
+    life.add_argument("--width", type=int, default=96, help="cells (default: %(default)s)")
+    life.add_argument("--steps", type=int, default=100, help="generations (default: %(default)s)")
+    life.set_defaults(action=_show_life)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

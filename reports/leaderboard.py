@@ -1,0 +1,162 @@
+"""Records as tables: the leaderboard and one job's rows, for a terminal or as csv, Markdown or JSON."""
+
+import json
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+
+from reports.record import COLUMNS, Record, Row, tidy
+
+FORMATS = ("rich", "csv", "md", "json")
+
+
+def frame(records: list[Record]) -> pd.DataFrame:
+    """The tidy table: one row a job and back end, columns COLUMNS; absent values are None."""
+    rows = [row for record in records for row in tidy(record)]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+
+
+def text(records: list[Record], style: str) -> str:
+    """The tidy table as csv, md or json text."""
+    table = frame(records)
+    if style == "csv":
+        return table.to_csv(index=False)
+    if style == "json":
+        return json.dumps(table.to_dict(orient="records"), indent=1, allow_nan=False) + "\n"
+    assert style == "md", style
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *([_cell(value) for value in row] for row in table.itertuples(index=False))]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def leaderboard(records: list[Record]) -> Table:
+    """One line a job: what it learned and how fast its fastest form is."""
+    caption = "× nn: times faster than the fastest neural-network row of the same job"
+    table = Table(title="Gatebench", caption=caption, box=box.SIMPLE_HEAD)
+    table.add_column("job", no_wrap=True)
+    for name in ("status", "hard acc.", "gates", "train s", "fastest", "items/s", "× nn"):
+        table.add_column(name, justify="left" if name in ("status", "fastest") else "right", no_wrap=True)
+    for record in records:
+        training = record.training
+        best = fastest_learned(record)
+        compiled = record.row("c") or record.row("numba")
+        table.add_row(
+            f"{record.method} {record.task} s{record.seed}",
+            record.status,
+            _accuracy(training.hard_accuracy) if training else "",
+            f"{training.gates_learned}→{_shown(compiled.gates)}" if training and compiled else "",
+            _shown(training.seconds if training else None, ".1f"),
+            best.backend if best else "",
+            quantity(1e9 / best.ns_per_item) if best and best.ns_per_item else "",
+            _ratio(best.ratio if best else None),
+            style=None if record.status == "ok" else "yellow" if record.status == "skipped" else "red",
+        )
+    return table
+
+
+def job_tables(record: Record) -> list[Table]:
+    """One job: how it was trained, then a line for every back end, the fastest learned one marked."""
+    tables = []
+    training = record.training
+    if training:
+        facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        facts.add_column(style="dim")
+        facts.add_column()
+        exact = "never exact"
+        if training.seconds_to_exact is not None:
+            exact = f"exact after {training.seconds_to_exact:.1f} s"
+        facts.add_row("trained", f"{training.steps} steps in {training.seconds:.1f} s, {exact}")
+        facts.add_row("accuracy", f"soft {_accuracy(training.soft_accuracy)}, discretised {_accuracy(training.hard_accuracy)}")
+        gates = " → ".join(str(count) for count in [training.gates_learned, *_gates_left(record)])
+        facts.add_row("gates", f"{gates}  ({training.parameters} parameters)")
+        tables.append(facts)
+    if record.rows:
+        tables.append(_rows_table(record))
+    return tables
+
+
+def _gates_left(record: Record) -> list[int]:
+    """Gates after each pass of the best-optimised circuit, without repeats."""
+    row = record.row("c") or record.row("numba")
+    return [step["gates_after"] for step in row.passes] if row else []
+
+
+def _rows_table(record: Record) -> Table:
+    item = record.item or "item"
+    table = Table(
+        title=f"{record.method} on {record.task}, seed {record.seed}, one thread",
+        caption=_caption(record),
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("  back end", no_wrap=True)
+    for name in ("gates", "build s", f"ns/{item}", f"{item}s/s", "× nn", "95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    best = fastest_learned(record)
+    for row in record.rows:
+        table.add_row(
+            ("★ " if row is best else "  ") + row.backend,
+            _shown(row.gates),
+            _shown(row.compile_seconds, ".2f"),
+            _shown(row.ns_per_item, ".3g"),
+            quantity(1e9 / row.ns_per_item) if row.ns_per_item else "",
+            _ratio(row.ratio),
+            f"{_ratio(row.ratio_low)}–{_ratio(row.ratio_high)}" if row.ratio_low and row.ratio_low != row.ratio_high else "",
+            style="bold" if row is best else None if row.ns_per_item else "dim",
+        )
+    return table
+
+
+def fastest_learned(record: Record) -> Row | None:
+    """The back end of the learned circuit or network that takes least time, if any was timed."""
+    timed = [row for row in record.rows if row.ns_per_item and row.backend != "reference"]
+    return min(timed, key=lambda row: row.ns_per_item or 0, default=None)
+
+
+def _caption(record: Record) -> str:
+    """What the table's words stand for here."""
+    said = []
+    baseline = next((row for row in record.rows if row.ratio == row.ratio_low == row.ratio_high == 1), None)
+    if baseline is not None:
+        said.append(f"× nn: times faster than {baseline.backend}, the fastest neural-network row.")
+    networks = [f"{row.backend} by {row.isa} in batches of {row.batch}" for row in record.rows if row.batch]
+    words = [f"{row.backend}: {row.isa}" for row in record.rows if row.backend in ("c", "reference") and row.isa]
+    said += [f"{'; '.join(part)}." for part in (networks, words) if part]
+    if record.noise_floor is not None:
+        said.append(f"A second copy of c differs by up to {100 * record.noise_floor:.1f} %.")
+    return "\n".join(said)
+
+
+def notes(record: Record) -> list[str]:
+    """Why rows have no time, one sentence a row, and why the job failed if it did."""
+    said = [f"{row.backend}: {row.reason}" for row in record.rows if row.reason]
+    return [*([record.reason] if record.reason else []), *said]
+
+
+def _accuracy(value: float) -> str:
+    """A fraction as a percentage that shows 100 only for all items."""
+    shown = f"{100 * value:.2f} %"
+    return shown if value in (0.0, 1.0) or shown != "100.00 %" else f"{100 * value:.4f} %"
+
+
+def _ratio(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _shown(value: float | None, style: str = "") -> str:
+    return "" if value is None else format(value, style)
+
+
+def quantity(value: float) -> str:
+    """A count in three digits with its unit: 149G, 1.5M."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"

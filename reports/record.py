@@ -1,0 +1,182 @@
+"""The record of a job: one versioned JSON file, written whole or not at all, that every report is made from."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+STATUSES = ("ok", "failed", "crashed", "timeout", "skipped")
+FILE = "record.json"
+
+
+class RecordError(ValueError):
+    """A record that cannot be read; names the file and what to do."""
+
+
+@dataclass
+class Training:
+    """How the network was trained. Accuracies are fractions of the whole test split, seconds are wall time of the loop.
+
+    seconds_to_exact: until the first evaluation of the unbroken exact run that the training ended in, None if it never was.
+    """
+
+    engine: str
+    threads: int
+    parameters: int
+    gates_learned: int
+    steps: int
+    seconds: float
+    seconds_to_exact: float | None
+    soft_accuracy: float
+    hard_accuracy: float
+
+
+@dataclass
+class Row:
+    """One back end of a job. Absent values are None: the row's status and reason say why.
+
+    isa: what its words are. batch: items at once, where it has a choice. gates, depth: of the circuit it runs. operators:
+    bitwise operators a word. exact: it agreed with both oracles, the circuit's and the task's, on every item checked.
+    ns_per_item, ns_per_item_min: median and least of ns_samples, nanoseconds an item in each block of `loops` runs.
+    ratio: times faster than the fastest neural-network row, with a 95 % interval.
+    """
+
+    backend: str
+    status: str = "ok"
+    reason: str | None = None
+    isa: str | None = None
+    threads: int = 1
+    batch: int | None = None
+    gates: int | None = None
+    depth: int | None = None
+    operators: int | None = None
+    compile_seconds: float | None = None
+    compile_cached: bool | None = None
+    compile_command: str | None = None
+    source_file: str | None = None
+    passes: list[dict[str, Any]] = field(default_factory=list)
+    items_checked: int | None = None
+    exact: bool | None = None
+    compiled_accuracy: float | None = None
+    ns_per_item: float | None = None
+    ns_per_item_min: float | None = None
+    end_to_end_ns_per_item: float | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    loops: int | None = None
+    ns_samples: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Record:
+    """A job: what it was, what came out, where and when. noise_floor: the 95 % half-width of the ratio of one library to its
+    own second copy, a fraction; a smaller difference between rows is no difference."""
+
+    key: str
+    status: str
+    method: str
+    relaxation: str
+    task: str
+    seed: int
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    machine: str
+    commit: str | None
+    dirty: bool | None
+    date: str
+    command: str
+    reason: str | None = None
+    item: str | None = None
+    training: Training | None = None
+    circuit_file: str | None = None
+    rows: list[Row] = field(default_factory=list)
+    noise_floor: float | None = None
+    schema: int = SCHEMA
+
+    def row(self, backend: str) -> Row | None:
+        return next((row for row in self.rows if row.backend == backend), None)
+
+    def write(self, folder: Path) -> Path:
+        """Write folder/record.json atomically."""
+        path = folder / FILE
+        aside = path.with_suffix(".tmp")
+        aside.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
+        os.replace(aside, path)
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        """Read a record. Raises RecordError if it is damaged or of a schema that this release does not know."""
+        try:
+            data = json.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise RecordError(f"{path} is not readable as a record: {error}. Delete its folder, or run the job again.") from error
+        schema = data.get("schema") if isinstance(data, dict) else None
+        if schema != SCHEMA:
+            raise RecordError(f"{path} has record schema {schema!r}; this release reads {SCHEMA}. Run the job again.")
+        try:
+            training = data.pop("training")
+            rows = data.pop("rows")
+            return cls(training=Training(**training) if training else None, rows=[Row(**row) for row in rows], **data)
+        except (TypeError, KeyError) as error:
+            raise RecordError(f"{path} is no complete record: {error}. Run the job again.") from error
+
+
+def read_all(runs: Path) -> Iterator[Record | RecordError]:
+    """The records of a folder of jobs, newest first; an unreadable one as the error that it raised."""
+    found = [_try_read(path) for path in sorted(runs.glob(f"*/{FILE}"))]
+    yield from (entry for entry in found if isinstance(entry, RecordError))
+    yield from sorted((entry for entry in found if isinstance(entry, Record)), key=lambda record: record.date, reverse=True)
+
+
+def _try_read(path: Path) -> Record | RecordError:
+    try:
+        return Record.read(path)
+    except RecordError as error:
+        return error
+
+
+# The tidy table's columns, which others rely on: one row a job and back end. Empty means not applicable, never zero.
+COLUMNS = (
+    "method", "relaxation", "task", "seed", "status", "soft_accuracy", "hard_accuracy", "compiled_accuracy", "exact",
+    "parameters", "gates_learned", "gates_compiled", "ops_compiled", "depth", "train_seconds", "steps", "backend", "isa",
+    "threads", "batch", "compile_seconds", "ns_per_item", "items_per_second", "end_to_end_items_per_second",
+    "ratio_vs_nn", "ratio_low", "ratio_high", "noise_floor", "key", "machine", "commit", "dirty", "date", "reason",
+)  # fmt: skip
+
+
+def tidy(record: Record) -> list[dict[str, Any]]:
+    """One dict of COLUMNS a back end; a job that built none has one row without a back end."""
+    job = {name: getattr(record, name) for name in COLUMNS if name in {f.name for f in fields(Record)}}
+    if record.training:
+        training = record.training
+        job |= {
+            "soft_accuracy": training.soft_accuracy,
+            "hard_accuracy": training.hard_accuracy,
+            "parameters": training.parameters,
+            "gates_learned": training.gates_learned,
+            "train_seconds": training.seconds,
+            "steps": training.steps,
+        }
+    blank = dict.fromkeys(COLUMNS)
+    if not record.rows:
+        return [blank | job]
+    return [blank | job | _tidy_row(record, row) for row in record.rows]
+
+
+def _tidy_row(record: Record, row: Row) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in COLUMNS if name in {f.name for f in fields(Row)}}
+    values["status"] = row.status if record.status == "ok" else record.status
+    values["reason"] = row.reason or record.reason
+    values |= {
+        "gates_compiled": row.gates,
+        "ops_compiled": row.operators,
+        "items_per_second": 1e9 / row.ns_per_item if row.ns_per_item else None,
+        "end_to_end_items_per_second": 1e9 / row.end_to_end_ns_per_item if row.end_to_end_ns_per_item else None,
+        "ratio_vs_nn": row.ratio,
+    }
+    return values
