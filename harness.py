@@ -1,0 +1,603 @@
+"""Train a logic-gate network, compile it, prove every form equal and time them: `python harness.py method=dlgn task=life`.
+
+The only file that imports hydra, and the only one that knows tasks, methods, codegen and reports at once. A job is a
+straight line: task -> train -> circuit -> build and verify every back end -> time -> record.
+"""
+
+import csv
+import difflib
+import hashlib
+import json
+import logging
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import hydra
+import numpy as np
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, ValueType
+from hydra.errors import HydraException
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field, TypeAdapter, ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from codegen.backends import BACKENDS, CircuitExecutable, CompiledCircuit, Executable, HandWritten, second_copy
+from codegen.circuit import Circuit
+from codegen.equivalence import compare
+from codegen.measure import Protocol, Samples, pinned, quickest, ratio, time_arms
+from codegen.netlist import Netlist
+from codegen.simulate import simulate
+from codegen.toolchain import NoCompilerError, ToolchainError
+from methods import METHODS, RELAXATIONS, MethodError
+from methods.network import Network, discretise
+from methods.train import CheckpointError, DivergedError, Evaluation, TrainConfig, train
+from methods.train import Progress as Trained
+from reports.environment import commit, environment, machine_id
+from reports.leaderboard import job_tables, notes
+from reports.record import Record, Row, Training
+from tasks import TASKS, Task, TaskError
+
+ROOT = Path(__file__).resolve().parent
+CONF = ROOT / "conf"
+# The neural-network rows are built by the engines, the hand-written one from the task's C, the others from the circuit.
+NETWORK_BACKENDS = ("nn-torch", "nn-jax")
+ALL_BACKENDS = (*NETWORK_BACKENDS, *BACKENDS, "reference")
+# Not in the key of a job: they change where it runs, not what comes out.
+_NOT_IN_KEY = ("runs_dir", "threads")
+_EXPECTED_ERRORS = (TaskError, MethodError, DivergedError, CheckpointError)
+
+console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+log = logging.getLogger("gatebench")
+OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
+
+_failures: list[str] = []  # keys of jobs of this process that did not end ok or skipped
+
+
+Tables = NDArray[np.uint64]  # (param,), the truth tables that a network discretises to
+
+
+class UsageError(ValueError):
+    """What the user asked for cannot be done; the message says what to change."""
+
+
+# ---------------------------------------------------------------------------------------------------------- configuration
+
+
+@dataclass(frozen=True)
+class BackendConfig:
+    """names: of ALL_BACKENDS, in the order of the table."""
+
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class TimingConfig:
+    """conf/timing/default.yaml: see there, and codegen.measure.Protocol."""
+
+    enabled: bool
+    blocks: Annotated[int, Field(ge=2)]
+    sample_seconds: Annotated[float, Field(gt=0)]
+    warmup_seconds: Annotated[float, Field(ge=0)]
+    compile_seconds: Annotated[float, Field(gt=0)]
+    batches: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    torch_compile: bool
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    """A job's settings with their types and ranges; method and task are of the dataclasses that their registries name."""
+
+    seed: Annotated[int, Field(ge=0)]
+    threads: Annotated[int, Field(ge=1)] | None
+    runs_dir: str
+    method: Any
+    task: Any
+    backend: BackendConfig
+    timing: TimingConfig
+    train: TrainConfig
+
+
+def check(config: dict[str, Any]) -> JobConfig:
+    """The resolved configuration with every type and range checked. Raises UsageError that names the setting."""
+    try:
+        job: JobConfig = TypeAdapter(JobConfig).validate_python({**config, "experiment": None})
+    except ValidationError as error:
+        raise UsageError(_settings_at_fault(error)) from error
+    parts: dict[str, Any] = {}
+    for group, kind in (("method", METHODS[job.method["name"]]), ("task", TASKS[job.task["name"]])):
+        try:
+            parts[group] = TypeAdapter(kind.config).validate_python(getattr(job, group))
+        except ValidationError as error:
+            raise UsageError(_settings_at_fault(error, f"{group}.")) from error
+    return replace(job, **parts)
+
+
+def _settings_at_fault(error: ValidationError, prefix: str = "") -> str:
+    faults = [(".".join(map(str, fault["loc"])), fault["msg"], fault["input"]) for fault in error.errors()]
+    return " ".join(f"{prefix}{name}={value}: {message[0].lower()}{message[1:]}." for name, message, value in faults)
+
+
+def n_threads(config: JobConfig) -> int:
+    return config.threads or len(os.sched_getaffinity(0))
+
+
+# ---------------------------------------------------------------------------------------------------------------- the job
+
+
+def run_job(config: dict[str, Any], command: str) -> Record:
+    """One job from its resolved configuration to its record, which is written whatever happens.
+
+    Raises KeyboardInterrupt after saving what training has reached. Other errors of the job are in the record.
+    """
+    checked = check(config)
+    key = job_key(config)
+    folder = prepare_folder(Path(config["runs_dir"]), key)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    facts = environment()
+    head, dirty = commit()
+    record = Record(
+        key=key,
+        status="ok",
+        method=config["method"]["name"],
+        relaxation=config["method"]["relaxation"],
+        task=config["task"]["name"],
+        seed=config["seed"],
+        config=config,
+        environment=facts,
+        machine=machine_id(facts),
+        commit=head,
+        dirty=dirty,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+    )
+    handler = logging.FileHandler(folder / "log.txt", mode="w")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.info(command)
+    try:
+        _fill(record, checked, folder)
+    except _EXPECTED_ERRORS as error:
+        record.status, record.reason = "failed", str(error)
+    except BaseException as error:
+        record.status, record.reason = "failed", f"{type(error).__name__}: {error}"
+        log.exception("The job ended early.")
+        raise
+    finally:
+        for note in notes(record):
+            log.info(note)
+        log.info("status %s", record.status)
+        record.write(folder)
+        log.removeHandler(handler)
+        handler.close()
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return record
+
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def _fill(record: Record, config: JobConfig, folder: Path) -> None:
+    task = TASKS[config.task.name].build(config.task)
+    record.item = task.workload.item
+    network, trained = train_network(config, task, folder)
+    assert trained.best_tables is not None
+    learned = discretise(network, trained.best_tables)
+    record.training = summarise(config, task, network, trained, learned)
+    write_curve(trained.curve, folder / "curve.csv")
+    origin = {"method": record.method, "task": record.task, "seed": str(record.seed), "key": record.key}
+    Circuit(learned, origin).save(folder / "circuit.safetensors")
+    record.circuit_file = "circuit.safetensors"
+
+    forms: dict[str, Executable] = {}
+    with pinned():
+        for name in config.backend.names:
+            row = Row(backend=name)
+            record.rows.append(row)
+            with status(f"building {name}"):
+                form = build_row(row, task, network, trained.best_tables, learned, config.timing, folder)
+            if form is not None:
+                with status(f"verifying {name}"):
+                    verify_row(row, form, task, learned)
+                forms[name] = form
+        if config.timing.enabled:
+            time_rows(record, task, forms, config.timing)
+    if any(row.status == "failed" for row in record.rows):
+        record.status, record.reason = "failed", "A back end failed; its row says why."
+
+
+def job_key(config: dict[str, Any]) -> str:
+    """The job's name: a hash of what decides its result, the configuration and the source that computes it."""
+    decisive = {name: value for name, value in config.items() if name not in _NOT_IN_KEY}
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
+    for folder in ("tasks", "methods", "codegen"):
+        for path in sorted([*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.c")]):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return f"{config['method']['name']}-{config['task']['name']}-s{config['seed']}-{digest.hexdigest()[:10]}"
+
+
+def prepare_folder(runs: Path, key: str) -> Path:
+    """Make runs/key and be sure that it can be written, before any work is spent. Raises UsageError."""
+    folder = runs / key
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise UsageError(f"The runs folder {runs} cannot be written ({error}). Name another with runs_dir=DIR.") from error
+
+
+# --------------------------------------------------------------------------------------------------------------- training
+
+
+def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Network, Trained]:
+    """Build the method's network from the seed and train it on the task, with a progress bar on a terminal."""
+    from methods.torch_engine import TorchEngine  # seconds to import: not before the settings are known to be sound
+
+    method = METHODS[config.method.name]
+    rng = np.random.default_rng(config.seed)
+    network, theta = method.build(config.method, RELAXATIONS, task.n_inputs, task.n_outputs, rng)
+    engine = TorchEngine(network, theta, config.train.optimiser, n_threads(config), config.train.kernels)
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}  soft {task.fields[soft]:.2%}  hard {task.fields[hard]:.2%}"),
+        TextColumn("{task.fields[rate]:.0f} steps/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        shown = bar.add_task("", total=config.train.max_steps, loss=float("nan"), soft=0.0, hard=0.0, rate=0.0)
+
+        def show(reading: Evaluation) -> None:
+            rate = reading.step / max(reading.seconds, 1e-9)
+            bar.update(
+                shown,
+                completed=reading.step,
+                loss=reading.loss,
+                soft=reading.soft_accuracy,
+                hard=reading.hard_accuracy,
+                rate=rate,
+            )
+
+        return network, train(engine, task.train.bits, task.train.target, config.train, folder / CHECKPOINT, show)
+
+
+def summarise(config: JobConfig, task: Task, network: Network, trained: Trained, learned: Netlist) -> Training:
+    assert trained.best is not None
+    relaxation = RELAXATIONS[network.relaxation]
+    n_params = sum(len(np.unique(layer.param)) for layer in network.layers)
+    return Training(
+        engine="torch",
+        threads=n_threads(config),
+        parameters=n_params * relaxation.n_parameters(network.arity),
+        gates_learned=network.n_gates,
+        steps=trained.step,
+        seconds=trained.seconds,
+        seconds_to_exact=trained.exact_since.seconds if trained.exact_since else None,
+        soft_accuracy=trained.best.soft_accuracy,
+        hard_accuracy=task.score(simulate(learned, task.test.bits), task.test),
+    )
+
+
+def write_curve(curve: list[Evaluation], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(Evaluation.__dataclass_fields__))
+        writer.writeheader()
+        writer.writerows(asdict(reading) for reading in curve)
+
+
+# ---------------------------------------------------------------------------------------------------- building and proving
+
+
+def build_row(
+    row: Row, task: Task, network: Network, tables: Tables, learned: Netlist, timing: TimingConfig, folder: Path
+) -> Executable | None:
+    """Build the row's back end and fill in what it is. None, with the reason in the row, if it cannot be had here."""
+    try:
+        if row.backend in NETWORK_BACKENDS:
+            return build_network(row, task, network, tables, timing)
+        if row.backend == "reference":
+            functions = task.reference_source()
+            if functions is None:
+                row.status, row.reason = "skipped", f"Task {task.name} has no hand-written form."
+                return None
+            form: CircuitExecutable = HandWritten(functions, timing.compile_seconds)
+        else:
+            form = BACKENDS[row.backend](learned, timing.compile_seconds)
+    except NoCompilerError as error:
+        row.status, row.reason = "skipped", str(error)
+        return None
+    except ToolchainError as error:
+        row.status, row.reason = "failed", str(error)
+        return None
+    facts = form.facts
+    row.isa, row.gates, row.depth, row.operators = facts.isa, facts.gates, facts.depth, facts.operators
+    row.passes = [asdict(step) for step in facts.passes]
+    if facts.library is not None:
+        row.compile_seconds, row.compile_cached = facts.library.compile_seconds, facts.library.cached
+        row.compile_command = facts.library.command
+    if facts.source is not None:
+        row.source_file = f"{row.backend}.c"
+        (folder / row.source_file).write_text(facts.source)
+    return form
+
+
+def build_network(row: Row, task: Task, network: Network, tables: Tables, timing: TimingConfig) -> Executable:
+    """The trained network in a framework at the fastest of the batch sizes, compiled by the framework if that is faster."""
+    row.gates, row.depth = network.n_gates, len(network.layers)
+    row.isa = row.backend.removeprefix("nn-")
+    sizes = sorted({min(batch, task.workload.n_items) for batch in timing.batches})
+
+    def choose(forms: Sequence[Executable]) -> int:
+        return quickest([task.workload.start(form) for form in forms])
+
+    if row.backend == "nn-jax":
+        from methods.jax_engine import JaxNetwork
+
+        jitted = [JaxNetwork(network, tables, batch) for batch in sizes]
+        best = choose(jitted)
+        row.batch = sizes[best]
+        return jitted[best]
+
+    from methods import torch_engine
+
+    torch_engine.use_threads(1)
+    eager = [torch_engine.TorchNetwork(network, tables, batch) for batch in sizes]
+    best = choose(eager)
+    row.batch = sizes[best]
+    if timing.torch_compile:
+        try:
+            start = time.perf_counter()
+            compiled = torch_engine.compiled(network, tables, row.batch)
+            seconds = time.perf_counter() - start
+        except torch_engine.CompileUnavailableError as error:
+            log.info("nn-torch runs without torch.compile: %s", error)
+            return eager[best]
+        if choose([eager[best], compiled]) == 1:
+            row.isa, row.compile_seconds = "torch.compile", seconds
+            return compiled
+    return eager[best]
+
+
+def verify_row(row: Row, form: Executable, task: Task, learned: Netlist) -> None:
+    """Hold a back end to the circuit's oracle on inputs, and to the task's on the work that will be timed."""
+    row.compiled_accuracy = task.score(form.evaluate(task.test.bits), task.test)
+    agreement = (
+        compare(lambda bits: simulate(learned, bits), form.evaluate, learned.n_inputs, items=task.test.bits)
+        if row.backend != "reference"
+        else None
+    )
+    outcome = task.workload.verify(form, quick=row.backend in (*NETWORK_BACKENDS, "numpy"))
+    row.items_checked = outcome.items_checked + (agreement.items_checked if agreement else 0)
+    row.exact = outcome.exact and (agreement is None or agreement.equal)
+    if agreement is not None and not agreement.equal:
+        row.status = "failed"
+        row.reason = (
+            f"Disagrees with the circuit's oracle on {agreement.items_checked - agreement.items_equal} of"
+            f" {agreement.items_checked} inputs, first {agreement.counterexample}: a defect of this back end. Not timed."
+        )
+    elif not outcome.exact:
+        row.reason = (
+            f"Computes what was learned, but that is wrong on {outcome.items_checked - outcome.items_equal} of"
+            f" {outcome.items_checked} {task.workload.item}s, first {outcome.where}. Not timed."
+        )
+
+
+# ----------------------------------------------------------------------------------------------------------------- timing
+
+
+def time_rows(record: Record, task: Task, forms: dict[str, Executable], timing: TimingConfig) -> None:
+    """Time every exact row, interleaved, and fill in times and ratios to the fastest neural-network row."""
+    protocol = Protocol(timing.blocks, timing.sample_seconds, timing.warmup_seconds)
+    rows = {row.backend: row for row in record.rows if row.exact and row.status == "ok"}
+    arms = {name: task.workload.start(forms[name]) for name in rows}
+    rng = np.random.default_rng(record.seed)
+    with tempfile.TemporaryDirectory() as folder, status(f"timing {', '.join(arms)}"):
+        compiled = forms.get("c")
+        if "c" in rows and isinstance(compiled, CompiledCircuit) and compiled.facts.library is not None:
+            arms["c again"] = task.workload.start(second_copy(compiled.facts.library, Path(folder)))
+        samples = time_arms(arms, protocol, rng)
+        few = Protocol(max(2, timing.blocks // 4), timing.sample_seconds, 0.0)
+        whole = time_arms({name: end_to_end(task, forms[name]) for name in rows}, few, rng)
+    n_items = task.workload.n_items
+    baseline = min((samples[name] for name in rows if name in NETWORK_BACKENDS), key=_median_ns, default=None)
+    for name, row in rows.items():
+        ns = samples[name].ns / n_items
+        row.ns_samples, row.loops = ns.tolist(), samples[name].loops
+        row.ns_per_item, row.ns_per_item_min = float(np.median(ns)), float(ns.min())
+        row.end_to_end_ns_per_item = _median_ns(whole[name]) / n_items
+        if baseline is not None:
+            speed_up = ratio(baseline, samples[name])
+            row.ratio, row.ratio_low, row.ratio_high = speed_up.estimate, speed_up.low, speed_up.high
+    if "c again" in samples:
+        same = ratio(samples["c"], samples["c again"])
+        record.noise_floor = max(abs(same.low - 1), abs(same.high - 1))
+
+
+def end_to_end(task: Task, form: Executable) -> Callable[[int], None]:
+    """One run from the caller's own arrays and back to them."""
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            task.workload.start(form)(1)
+
+    return run
+
+
+def _median_ns(samples: Samples) -> float:
+    return float(np.median(samples.ns))
+
+
+# ------------------------------------------------------------------------------------------------------- the command line
+
+
+def status(text: str) -> Any:
+    """A spinner on a terminal, nothing elsewhere. It stops refreshing while the main thread is busy in C."""
+    return console.status(text) if console.is_terminal else _Quiet()
+
+
+class _Quiet:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def hydra_main(composed: DictConfig) -> None:
+    command = shlex.join(["python", "harness.py", *sys.argv[1:]])
+    try:
+        config = resolve(composed)
+        record = run_job(config, command)
+    except KeyboardInterrupt:
+        console.print("Interrupted. What was trained is kept: the same command continues from there.")
+        sys.exit(130)
+    except UsageError as error:
+        Console(stderr=True, highlight=False).print(f"[red]{error}[/]", soft_wrap=True)
+        _failures.append("usage")
+        return
+    show(record, Path(config["runs_dir"]) / record.key)
+    if record.status not in ("ok", "skipped"):
+        _failures.append(record.key)
+
+
+def resolve(composed: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values, with the runs folder absolute."""
+    config: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
+    config["runs_dir"] = str(Path(config["runs_dir"]).expanduser().absolute())
+    return config
+
+
+def show(record: Record, folder: Path) -> None:
+    """The job's tables, why rows are missing, and where its files are."""
+    for table in job_tables(record):
+        console.print(table)
+    for note in notes(record):
+        console.print(f"  {note}", soft_wrap=True, markup=False)
+    exact = record.training is not None and record.training.hard_accuracy == 1.0
+    console.print(f"status {record.status}{', exact' if exact else ''}", style="green" if record.status == "ok" else "red")
+    for name in ("record.json", record.circuit_file, *(row.source_file for row in record.rows if row.backend == "c")):
+        if name:
+            console.print(f"  {folder / name}", soft_wrap=True)
+
+
+def check_arguments(arguments: list[str]) -> None:
+    """Compose every job that the command line asks for, so that mistakes are told in one line and before any work.
+
+    Raises UsageError.
+    """
+    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    multirun = any(argument in ("-m", "--multirun") for argument in arguments)
+    groups = {group: _names(CONF / group) for group in ("method", "task", "backend", "timing", "experiment")}
+    settings: list[list[str]] = []  # for each override, the forms that it takes in the jobs of a sweep
+    try:
+        for override in OverridesParser.create().parse_overrides(overrides):
+            if not override.is_hydra_override():
+                settings.append(_forms(override, groups.get(override.key_or_group, []), multirun))
+                if override.key_or_group in groups:
+                    for form in settings[-1]:
+                        _check_name(override.key_or_group, form.split("=", 1)[1], groups[override.key_or_group])
+    except HydraException as error:
+        raise UsageError(f"{_first_line(error)} Overrides are written name=value; quote special characters.") from error
+    # Each form once beside the first forms of the others: every value is seen without composing the whole product.
+    first = [forms[0] for forms in settings]
+    jobs = [first] + [[*first[:i], form, *first[i + 1 :]] for i, forms in enumerate(settings) for form in forms[1:]]
+    for job in jobs:
+        _check_job(job)
+
+
+def _forms(override: Override, group: list[str], multirun: bool) -> list[str]:
+    """The override as each job of the sweep sees it; a range stands for all of its values by the first."""
+    if not override.is_sweep_override():
+        return [str(override.input_line)]
+    if not multirun:
+        raise UsageError(f"{override.input_line} names several values: add -m to run a job for each.")
+    key = override.get_key_element()
+    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        names = cast(Glob, override.value()).filter(group)
+        if not names:
+            raise UsageError(f"No {key} matches {override.input_line}. Choices: {', '.join(group)}.")
+        return [f"{key}={name}" for name in names]
+    values = [f"{key}={one}" for one in override.sweep_string_iterator()]
+    return values[:1] if override.is_range_sweep() else values
+
+
+def _check_job(overrides: list[str]) -> None:
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            config = resolve(hydra.compose("config", overrides=overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(_explain(error, overrides)) from error
+    checked = check(config)
+    for name in checked.backend.names:
+        _check_name("backend.names", name, list(ALL_BACKENDS))
+    try:
+        TASKS[checked.task.name].build(checked.task)
+    except TaskError as error:
+        raise UsageError(str(error)) from error
+    prepare_folder(Path(config["runs_dir"]), ".")
+
+
+def _names(group: Path) -> list[str]:
+    return sorted(path.stem for path in group.glob("*.yaml"))
+
+
+def _check_name(group: str, name: str, known: list[str]) -> None:
+    if name in known or name == "null":
+        return
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    guess = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise UsageError(f"There is no {group}={name}.{guess} Choices: {', '.join(known)}.")
+
+
+def _explain(error: Exception, overrides: list[str]) -> str:
+    """Hydra's first line, and for an unknown setting the near ones."""
+    message = _first_line(error)
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        known = _paths(OmegaConf.to_container(hydra.compose("config")))
+    for line in overrides:
+        name = line.split("=")[0].lstrip("+~")
+        if name not in known and f"'{name}'" in message:
+            near = difflib.get_close_matches(name, sorted(set(known)), n=3, cutoff=0.6)
+            return f"There is no setting {name}.{f' Did you mean {_or(near)}?' if near else ''} All are shown by --cfg job."
+    return message
+
+
+def _or(names: list[str]) -> str:
+    return " or ".join(names)
+
+
+def _paths(config: Any, prefix: str = "") -> list[str]:
+    if not isinstance(config, dict):
+        return [prefix.rstrip(".")]
+    return [path for name, value in config.items() for path in [f"{prefix}{name}", *_paths(value, f"{prefix}{name}.")]]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def main() -> None:
+    try:
+        check_arguments(sys.argv[1:])
+    except UsageError as error:
+        Console(stderr=True, highlight=False).print(f"[red]{error}[/]", soft_wrap=True)
+        sys.exit(2)
+    hydra_main()
+    sys.exit(1 if _failures else 0)
+
+
+if __name__ == "__main__":
+    main()
