@@ -125,8 +125,14 @@ def check(config: dict[str, Any]) -> JobConfig:
 
 
 def _settings_at_fault(error: ValidationError, prefix: str = "") -> str:
-    faults = [(".".join(map(str, fault["loc"])), fault["msg"], fault["input"]) for fault in error.errors()]
-    return " ".join(f"{prefix}{name}={value}: {message[0].lower()}{message[1:]}." for name, message, value in faults)
+    said = []
+    for fault in error.errors():
+        if fault["type"] == "value_error":  # ours, which name the setting themselves
+            said.append(str(fault["ctx"]["error"]))
+        else:
+            setting = prefix + ".".join(map(str, fault["loc"]))
+            said.append(f"{setting}={fault['input']}: {fault['msg'][0].lower()}{fault['msg'][1:]}.")
+    return " ".join(said)
 
 
 def n_threads(config: JobConfig) -> int:
@@ -248,7 +254,7 @@ def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Network,
 
     method = METHODS[config.method.name]
     rng = np.random.default_rng(config.seed)
-    network, theta = method.build(config.method, RELAXATIONS, task.n_inputs, task.n_outputs, rng)
+    network, theta = method.build(config.method, task.n_inputs, task.n_outputs, rng)
     engine = TorchEngine(network, theta, config.train.optimiser, n_threads(config), config.train.kernels)
     columns = (
         TextColumn("training"),

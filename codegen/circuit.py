@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from codegen.netlist import Netlist, NetlistError
+from codegen.netlist import Netlist
 
 FORMAT = "gatebench-circuit"
 FORMAT_VERSION = 1
@@ -39,9 +38,12 @@ class Circuit:
         arrays["n_inputs"] = np.array([self.netlist.n_inputs], dtype=np.int64)
         # One metadata entry: safetensors writes several in no fixed order, and equal circuits must give equal bytes.
         header = {"format": FORMAT, "version": FORMAT_VERSION, "provenance": self.provenance}
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".tmp", delete=False) as file:
-            file.write(save(arrays, metadata={FORMAT: json.dumps(header, sort_keys=True)}))
-        os.replace(file.name, path)
+        aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            aside.write_bytes(save(arrays, metadata={FORMAT: json.dumps(header, sort_keys=True)}))
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Circuit":
@@ -53,8 +55,8 @@ class Circuit:
         except (SafetensorError, OSError) as error:
             raise CircuitFileError(f"Expected a circuit file at {path}, but it cannot be read: {error}") from error
         try:
-            netlist = Netlist(n_inputs=int(arrays.pop("n_inputs")[0]), **arrays)
-        except NetlistError as error:
+            netlist = Netlist(n_inputs=arrays.pop("n_inputs").item(), **arrays)
+        except ValueError as error:  # a NetlistError, or an n_inputs of more or less than one element
             raise CircuitFileError(f"{path} holds an invalid netlist: {error}") from error
         return cls(netlist, header["provenance"])
 
@@ -62,10 +64,14 @@ class Circuit:
 def _read_header(path: str | os.PathLike[str], metadata: dict[str, str]) -> dict[str, Any]:
     if FORMAT not in metadata:
         raise CircuitFileError(f"Expected a circuit file at {path}; it is a safetensors file of another kind.")
-    header: dict[str, Any] = json.loads(metadata[FORMAT])
-    if header["version"] != FORMAT_VERSION:
+    try:
+        header: dict[str, Any] = json.loads(metadata[FORMAT])
+        version, _ = header["version"], header["provenance"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise CircuitFileError(f"The header of the circuit file {path} is damaged: {error!r}.") from error
+    if version != FORMAT_VERSION:
         raise CircuitFileError(
-            f"{path} has circuit format version {header['version']}; this Gatebench reads version {FORMAT_VERSION}."
+            f"{path} has circuit format version {version}; this Gatebench reads version {FORMAT_VERSION}."
             " Read it with the release that wrote it, or train the circuit again."
         )
     return header

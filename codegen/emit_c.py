@@ -47,6 +47,8 @@ def emit_c(netlist: Netlist, isa: str, name: str = "gatebench", inline: bool = T
     Defines NAME_eval(in, out, n_blocks) on the block layout of codegen.pack with LANES[isa] words, and for a netlist of
     nine inputs and one output NAME_steps and NAME_work_words (see stencil.c).
     """
+    if netlist.arity.max(initial=0) > 2:
+        raise ValueError("Expected gates of at most two inputs; call passes.lower on the netlist first.")
     parts = [
         prelude(isa),
         _block(netlist, inline),

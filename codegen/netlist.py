@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -38,17 +39,11 @@ class Netlist:
     inverted: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
-        n_gates = len(self.table)
-        fan_in = np.asarray(self.fan_in, dtype=np.int32)
-        arrays = {
-            "table": np.asarray(self.table, dtype=np.uint64),
-            "fan_in": fan_in.reshape(n_gates, fan_in.shape[-1] if fan_in.ndim == 2 else 0),
-            "arity": np.asarray(self.arity, dtype=np.int8),
-            "outputs": np.asarray(self.outputs, dtype=np.int32),
-            "inverted": np.asarray(self.inverted, dtype=np.bool_),
-        }
-        for name, array in arrays.items():
-            array = np.ascontiguousarray(array)
+        for name, dtype in _DTYPES.items():
+            given = np.asarray(getattr(self, name))
+            array: NDArray[Any] = np.ascontiguousarray(given, dtype=dtype)
+            if not np.array_equal(array, given):
+                raise NetlistError(f"{name} holds values that do not fit {np.dtype(dtype)}.")
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         object.__setattr__(self, "n_inputs", int(self.n_inputs))
@@ -102,9 +97,11 @@ class Netlist:
         )
 
     def _validate(self) -> None:
-        n_gates, width = self.fan_in.shape
         if self.n_inputs < 0:
             raise NetlistError(f"Expected n_inputs >= 0, got {self.n_inputs}.")
+        if self.fan_in.ndim != 2:
+            raise NetlistError(f"Expected fan_in of shape (gate, k), got {self.fan_in.shape}.")
+        n_gates, width = self.fan_in.shape
         if self.arity.shape != (n_gates,) or self.table.shape != (n_gates,):
             raise NetlistError(
                 f"Expected table and arity of shape ({n_gates},) to match fan_in, got {self.table.shape} and {self.arity.shape}."
@@ -148,6 +145,8 @@ class Netlist:
                 f" ({self.n_inputs} inputs, then {n_gates} gates)."
             )
 
+
+_DTYPES: dict[str, type] = {"table": np.uint64, "fan_in": np.int32, "arity": np.int8, "outputs": np.int32, "inverted": np.bool_}
 
 _MASKS = np.array([table_mask(arity) for arity in range(MAX_ARITY + 1)], dtype=np.uint64)
 

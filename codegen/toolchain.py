@@ -64,7 +64,11 @@ def find_compiler() -> Compiler:
 
 @cache
 def _probe(wanted: str, path: str) -> Compiler:
-    candidates = [tuple(shlex.split(wanted))] if wanted else [("cc",), ("gcc",), ("clang",)]
+    try:
+        named = tuple(shlex.split(wanted))
+    except ValueError as error:
+        raise NoCompilerError(f"CC={wanted} cannot be read as a command: {error}. {_INSTALL_HINT}") from error
+    candidates = [named] if named else [("cc",), ("gcc",), ("clang",)]
     for command in candidates:
         if shutil.which(command[0], path=path) is None:
             continue

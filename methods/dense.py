@@ -7,14 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from methods.base import MethodError, Relaxation
+from methods.base import MethodError
 from methods.network import Layer, Network
+from methods.relaxations import RELAXATIONS
 from methods.wiring import WIRINGS
 
 
 @dataclass(frozen=True)
 class DenseConfig:
-    """conf/method/dlgn.yaml. widths: gates in each layer; one of a gate an output is added if the last is not that wide."""
+    """conf/method/dlgn.yaml. widths: gates in each layer; one of a gate an output is added if the last is not that wide.
+
+    Raises MethodError, naming the setting, for a choice that does not exist.
+    """
 
     name: str
     relaxation: str
@@ -24,21 +28,20 @@ class DenseConfig:
     pass_through: float | None
     temperature: Annotated[float, Field(gt=0)]
 
+    def __post_init__(self) -> None:
+        for setting, choice, known in (
+            ("relaxation", self.relaxation, RELAXATIONS),
+            ("wiring", self.wiring, WIRINGS),
+            ("arity", self.arity, RELAXATIONS[self.relaxation].ARITIES if self.relaxation in RELAXATIONS else ()),
+        ):
+            if choice not in known:
+                raise MethodError(f"There is no method.{setting}={choice} here. Choices: {', '.join(map(str, known))}.")
+
 
 def build_dense(
-    config: DenseConfig, relaxations: dict[str, Relaxation], n_inputs: int, n_outputs: int, rng: np.random.Generator
+    config: DenseConfig, n_inputs: int, n_outputs: int, rng: np.random.Generator
 ) -> tuple[Network, NDArray[np.float32]]:
-    """The network and its starting theta. Raises MethodError, naming the setting, for a choice that does not exist."""
-    for setting, choice, known in (
-        ("relaxation", config.relaxation, relaxations),
-        ("wiring", config.wiring, WIRINGS),
-    ):
-        if choice not in known:
-            raise MethodError(f"There is no method.{setting}={choice}. Choices: {', '.join(known)}.")
-    relaxation = relaxations[config.relaxation]
-    if config.arity not in relaxation.ARITIES:
-        arities = " or ".join(map(str, relaxation.ARITIES))
-        raise MethodError(f"method.arity={config.arity} does not fit relaxation {config.relaxation}, whose gates have {arities}.")
+    """The network and its starting theta, float32 (param, value)."""
     widths = config.widths if config.widths[-1:] == [n_outputs] else [*config.widths, n_outputs]
     layers = []
     n_params, n_signals = 0, n_inputs
@@ -47,4 +50,4 @@ def build_dense(
         layers.append(Layer(fan_in, np.arange(n_params, n_params + width, dtype=np.int32)))
         n_params, n_signals = n_params + width, width
     network = Network(config.relaxation, n_inputs, tuple(layers), config.temperature)
-    return network, relaxation.init(rng, n_params, config.arity, config.pass_through)
+    return network, RELAXATIONS[config.relaxation].init(rng, n_params, config.arity, config.pass_through)

@@ -55,7 +55,7 @@ def coefficients(xp: Any, theta: Any, temperature: float) -> Any:
     logits = theta / temperature
     weights = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
     weights = weights / xp.sum(weights, axis=1, keepdims=True)
-    return weights @ xp.asarray(COEFFICIENTS)
+    return weights @ xp.asarray(COEFFICIENTS, dtype=weights.dtype)
 
 
 def gate(xp: Any, theta: Any, inputs: list[Any], temperature: float) -> Any:

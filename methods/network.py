@@ -32,7 +32,7 @@ class Layer:
 class Network:
     """A network's wiring and what its gates are; the parameters are kept apart from it.
 
-    relaxation: a key of methods.RELAXATIONS. temperature: of every gate's relaxation, > 0.
+    relaxation: a key of RELAXATIONS. temperature: of every gate's relaxation, > 0.
     """
 
     relaxation: str

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import methods
 from methods import kernels
 from methods.multilinear import evaluate, monomial_coefficients
 from methods.network import Network, forward
 from methods.readout import bit_error
+from methods.relaxations import RELAXATIONS
 from methods.stencil import neighbourhoods
 from methods.train import EngineState, OptimiserConfig
 
@@ -31,7 +31,7 @@ class TorchEngine:
     ) -> None:
         use_threads(threads)
         self._network = network
-        self._relaxation = methods.RELAXATIONS[network.relaxation]
+        self._relaxation = RELAXATIONS[network.relaxation]
         self._theta = torch.nn.Parameter(torch.tensor(theta))
         self._adamw = torch.optim.AdamW(
             [self._theta],

@@ -196,7 +196,14 @@ def load_checkpoint(path: Path, engine: Engine, progress: Progress) -> None:
     if "version" not in arrays or arrays["version"][0] != _CHECKPOINT_VERSION:
         raise CheckpointError(f"The checkpoint {path} is of another version. Delete it to train from the start.")
     prefix = "engine."
-    engine.load_state({name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)})
+    state = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+    theta, found = engine.state()["theta"], state["theta"]
+    if found.shape != theta.shape:
+        raise CheckpointError(
+            f"The checkpoint {path} is of another network: its theta is {found.shape}, here it is {theta.shape}."
+            " Delete it to train from the start."
+        )
+    engine.load_state(state)
     step, seconds, in_a_row = arrays["counters"]
     progress.step, progress.seconds, progress.exact_in_a_row = int(step), float(seconds), int(in_a_row)
     progress.curve = _evaluations(arrays["curve"])

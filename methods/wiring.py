@@ -7,18 +7,16 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-# Below this many possible fan-in sets they are listed; above it, a collision of two drawn sets is rare and redrawn.
-_LISTED = 1 << 12
 _MAX_REPAIRS = 100
 
 
 def unique_wiring(n_signals: int, n_gates: int, arity: int, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Random fan-ins in which no gate reads a signal twice, no two gates of the layer read the same set, and no signal is
-    read more than once more often than another.
+    """Random fan-ins in which no gate reads a signal twice and no signal is read more than once more often than another.
 
-    Returns int32 (gate, arity). Where there are more gates than fan-in sets, every set is used equally often first; where
-    signals are fewer than inputs to one gate, a gate reads all of them and some again. If the layer is too narrow to read
-    every signal, each is read at most once.
+    No two gates of the layer read the same set of signals either; only where the gates are nearly as many as the sets may
+    a few do, and where they are more, every set is used equally often before any is used again.
+    Returns int32 (gate, arity). With fewer signals than inputs to a gate, a gate reads all of them and some again. A layer
+    too narrow to read every signal reads each at most once.
     Source: the `unique` connections of difflogic (Petersen et al. 2022, arXiv 2210.08277); the construction is our own.
     Raises ValueError if a size is below 1.
     """
@@ -37,28 +35,34 @@ def unique_wiring(n_signals: int, n_gates: int, arity: int, rng: np.random.Gener
 
 
 def _deal(n_signals: int, n_gates: int, arity: int, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Deal shuffled decks of all signals to the gates; then swap cards between gates until no hand holds or is a double."""
-    decks = -(-n_gates * arity // n_signals)
-    cards = np.concatenate([rng.permutation(n_signals) for _ in range(decks)] or [np.empty(0, dtype=np.int64)])
-    hands = cards[: n_gates * arity].reshape(n_gates, arity).astype(np.int32)
+    """Deal shuffled decks of all signals to the gates; then swap cards between gates until no two hands are the same."""
+    cards: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+    dealt = 0
+    while dealt < n_gates * arity:
+        deck = rng.permutation(n_signals)
+        # A hand that the last deck did not fill goes on with cards that it does not hold.
+        begun = cards[-1][len(cards[-1]) - dealt % arity :]
+        held = np.isin(deck, begun)
+        cards.append(np.concatenate([deck[~held], deck[held]]))
+        dealt += n_signals
+    hands = np.concatenate(cards)[: n_gates * arity].reshape(n_gates, arity).astype(np.int32)
     for _ in range(_MAX_REPAIRS):
-        bad = _doubles(hands)
-        if not len(bad):
+        repeated = _repeated_sets(hands)
+        if not len(repeated):
             break
-        for gate in bad:
+        for gate in repeated:
             other, mine, theirs = rng.integers(n_gates), rng.integers(arity), rng.integers(arity)
-            hands[gate, mine], hands[other, theirs] = hands[other, theirs], hands[gate, mine]
+            if hands[gate, mine] not in hands[other] and hands[other, theirs] not in hands[gate]:
+                hands[gate, mine], hands[other, theirs] = hands[other, theirs], hands[gate, mine]
     return hands
 
 
-def _doubles(hands: NDArray[np.int32]) -> NDArray[np.intp]:
-    """The gates that read a signal twice or the same set as an earlier gate."""
-    ordered = np.sort(hands, axis=1)
-    repeats_signal = np.any(ordered[:, 1:] == ordered[:, :-1], axis=1)
-    _, first = np.unique(ordered, axis=0, return_index=True)
-    repeats_set = np.ones(len(hands), dtype=bool)
-    repeats_set[first] = False
-    return np.flatnonzero(repeats_signal | repeats_set)
+def _repeated_sets(hands: NDArray[np.int32]) -> NDArray[np.intp]:
+    """The gates that read the same set as an earlier gate."""
+    _, first = np.unique(np.sort(hands, axis=1), axis=0, return_index=True)
+    repeated = np.ones(len(hands), dtype=bool)
+    repeated[first] = False
+    return np.flatnonzero(repeated)
 
 
 Wiring = Callable[[int, int, int, np.random.Generator], NDArray[np.int32]]

@@ -1,0 +1,75 @@
+"""One generation of a 512x512 torus by every back end, by the circuit of a freshly trained network: `make bench`.
+
+The published comparison is the harness's own, interleaved and paired; this is for looking at one back end at a time.
+"""
+
+import numpy as np
+import pytest
+
+from codegen.backends import BACKENDS, HandWritten
+from codegen.measure import pinned
+from methods import METHODS
+from methods.dense import DenseConfig
+from methods.jax_engine import JaxNetwork
+from methods.network import discretise
+from methods.torch_engine import TorchEngine, TorchNetwork, use_threads
+from methods.train import OptimiserConfig, TrainConfig, train
+from tasks import TASKS
+from tasks.life import LifeConfig
+
+NETWORK_BATCH = 1024
+
+
+@pytest.fixture(scope="module")
+def life():
+    return TASKS["life"].build(LifeConfig("life", "B3/S23", "torus", 512, 512, 0.35, 1))
+
+
+@pytest.fixture(scope="module")
+def learned(life, tmp_path_factory):
+    """(network, truth tables) of Conway's rule, exact."""
+    config = DenseConfig("dlgn", "dlgn", 2, "unique", [128] * 8 + [64, 32, 16, 8, 4, 2, 1], 5.0, 1.0)
+    network, theta = METHODS["dlgn"].build(config, 9, 1, np.random.default_rng(0))
+    adamw = OptimiserConfig(learning_rate=0.05, betas=(0.9, 0.99), weight_decay=0.03, epsilon=1e-12, clip_norm=100.0)
+    budget = TrainConfig(10_000, 600.0, 5, 1, 600.0, True, adamw)
+    checkpoint = tmp_path_factory.mktemp("training") / "checkpoint"
+    progress = train(TorchEngine(network, theta, adamw, 2, True), life.train.bits, life.train.target, budget, checkpoint)
+    assert progress.best.hard_accuracy == 1.0
+    return network, progress.best_tables
+
+
+def build(name, life, network, tables):
+    if name == "reference":
+        return HandWritten(life.reference_source(), 60)
+    if name == "nn-torch":
+        use_threads(1)
+        return TorchNetwork(network, tables, NETWORK_BATCH)
+    if name == "nn-jax":
+        return JaxNetwork(network, tables, NETWORK_BATCH)
+    return BACKENDS[name](discretise(network, tables), 60)
+
+
+@pytest.mark.parametrize("name", ["nn-torch", "nn-jax", "numba", "c-naive", "c-portable", "c", "reference"])
+def test_step(benchmark, name, life, learned):
+    with pinned():
+        form = build(name, life, *learned)
+        run = life.workload.start(form)
+        run(1)
+        rounds, loops = (3, 1) if name.startswith("nn") else (20, 200)
+        benchmark.pedantic(run, args=(loops,), rounds=rounds, iterations=1)
+        benchmark.extra_info["ns_per_cell"] = benchmark.stats and benchmark.stats.stats.median / loops / life.workload.n_items * 1e9
+    assert life.workload.verify(form, quick=True).exact
+
+
+@pytest.mark.parametrize("torus", [True, False], ids=["torus", "dead"])
+@pytest.mark.parametrize("name", ["c-naive", "c-portable", "c", "numba"])
+def test_a_thousand_steps_are_exact(name, torus, life, learned):
+    from tasks.life import CONWAY, run
+
+    form = build(name, life, *learned)
+    rng = np.random.default_rng(0)
+    for shape in ((512, 512), (100, 37), (64, 64), (1, 1), (3, 3), (65, 2)):
+        board = rng.random(shape) < 0.35
+        stepper = form.stepper(board, torus)
+        stepper.run(1000)
+        assert np.array_equal(stepper.board(), run(board, CONWAY, torus, 1000)), shape

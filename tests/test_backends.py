@@ -1,0 +1,192 @@
+"""Every back end computes what the simulator computes, at every batch size and memory layout."""
+
+import ctypes
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from strategies import all_tables_netlist, netlists
+
+from codegen import emit_numba
+from codegen.backends import BACKENDS, CompiledCircuit
+from codegen.emit_c import LANES, OPERATORS, count_operators
+from codegen.equivalence import all_rows
+from codegen.netlist import Netlist
+from codegen.pack import pack_items, unpack_items
+from codegen.passes import OPTIMISE, lower, run
+from codegen.simulate import simulate
+from codegen.toolchain import find_compiler
+
+BATCH_SIZES = (0, 1, 63, 64, 65, 511, 512, 513)
+SECONDS = 60
+GUARD = np.uint64(0x5AFE5AFE5AFE5AFE)
+# The vector types of the C are generic: where a register is narrower than the type, the compiler splits it.
+FORMS = [(isa, level) for isa in LANES for level in ("-O0", "-O3")]
+
+C_BACKENDS = [name for name in BACKENDS if name.startswith("c")]
+
+
+def drawn_bits(n_items, n_inputs):
+    return np.random.default_rng(n_items).random((n_items, n_inputs)) < 0.5
+
+
+def compiled(netlist, isa, level, inline=True):
+    lowered, passes = run(netlist, (*OPTIMISE, lower))
+    return CompiledCircuit(lowered, passes, isa, (level,), inline, SECONDS)
+
+
+def assert_evaluates(executable, netlist):
+    for n_items in BATCH_SIZES:
+        bits = drawn_bits(n_items, netlist.n_inputs)
+        result = executable.evaluate(bits)
+        assert result.dtype == np.bool_
+        np.testing.assert_array_equal(result, simulate(netlist, bits))
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """A netlist of seven inputs with gates of every arity, constants and wires among its outputs."""
+    gates = [
+        (1, ()),
+        (0b01, (0,)),
+        (0b0111, (1, 2)),
+        (0b11001010, (3, 4, 5)),
+        (0x1EE1, (6, 7, 8, 9)),
+        (0x6996A5C3, (2, 3, 8, 10, 11)),
+    ]
+    gates += [(0x0123456789ABCDEF, (0, 9, 10, 11, 12, 6))]
+    return Netlist.from_gates(7, gates, [13, 12, 11, 7, 3, 7, 13], [False, True, False, True, True, False, True])
+
+
+@pytest.mark.parametrize("backend", C_BACKENDS)
+@settings(deadline=None, derandomize=True, max_examples=12)
+@given(netlist=netlists())
+def test_c_equals_the_simulator_on_drawn_netlists(backend, netlist):
+    assert_evaluates(BACKENDS[backend](netlist, SECONDS), netlist)
+
+
+@settings(deadline=None, max_examples=60)
+@given(netlist=netlists(inputs=(0, 12), outputs=(0, 20)))
+def test_numba_equals_the_simulator_on_drawn_netlists(netlist):
+    assert_evaluates(BACKENDS["numba"](netlist, SECONDS), netlist)
+
+
+@settings(deadline=None, max_examples=60)
+@given(netlist=netlists(inputs=(0, 12), outputs=(0, 20), max_arity=2))
+def test_numba_runs_netlists_that_no_pass_has_simplified(netlist):
+    bits = drawn_bits(130, netlist.n_inputs)
+    out = emit_numba.evaluate(emit_numba.program(netlist), pack_items(bits, 2))
+    np.testing.assert_array_equal(unpack_items(out, len(bits)), simulate(netlist, bits))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "netlist",
+    [
+        all_tables_netlist(2),
+        all_tables_netlist(3),
+        Netlist.from_gates(0, [(1, ()), (0, ())], [0, 1, 0], [False, False, True]),
+        Netlist.from_gates(0, [], []),
+        Netlist.from_gates(3, [], [2, 0, 2], [True, False, False]),
+        Netlist.from_gates(2, [(0b1000, (0, 1))], []),
+        Netlist.from_gates(70, [(0b0110, (69, 0))], [*range(71)], [True, *[False] * 70]),
+    ],
+    ids=["two-input tables", "three-input tables", "no inputs", "nothing", "wires", "no outputs", "wide"],
+)
+def test_backend_equals_the_simulator_on_chosen_netlists(backend, netlist):
+    executable = BACKENDS[backend](netlist, SECONDS)
+    assert_evaluates(executable, netlist)
+    if netlist.n_inputs <= 3:
+        bits = all_rows(netlist.n_inputs)
+        np.testing.assert_array_equal(executable.evaluate(bits), simulate(netlist, bits))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backend_takes_items_in_any_memory_layout(backend, mixed):
+    executable = BACKENDS[backend](mixed, SECONDS)
+    bits = drawn_bits(600, 14)
+    for view in (bits[::3, ::2], np.asfortranarray(bits[:, :7]), bits[::-1, 13:6:-1], np.broadcast_to(bits[0, :7], (70, 7))):
+        np.testing.assert_array_equal(executable.evaluate(view), simulate(mixed, np.ascontiguousarray(view)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("bits", [np.zeros((5, 6), bool), np.zeros((5, 8), bool), np.zeros(7, bool), np.zeros((5, 7), np.uint8)])
+def test_backend_refuses_items_of_another_shape_or_type(backend, mixed, bits):
+    with pytest.raises(ValueError, match=r"Expected bool items of shape \(item, 7\)"):
+        BACKENDS[backend](mixed, SECONDS).evaluate(bits)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backend_leaves_the_items_alone(backend, mixed):
+    bits = drawn_bits(100, 7)
+    before = bits.copy()
+    BACKENDS[backend](mixed, SECONDS).evaluate(bits)
+    np.testing.assert_array_equal(bits, before)
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize(("isa", "level"), FORMS)
+def test_c_equals_the_simulator_in_every_form(isa, level, inline, mixed):
+    circuit = compiled(mixed, isa, level, inline)
+    assert circuit.facts.isa == isa
+    assert_evaluates(circuit, mixed)
+
+
+@pytest.mark.parametrize("isa", LANES)
+def test_c_without_passes_knows_all_sixteen_operators(isa):
+    netlist = all_tables_netlist(2)
+    assert_evaluates(CompiledCircuit(netlist, [], isa, ("-O3",), False, SECONDS), netlist)
+
+
+@pytest.mark.parametrize(("isa", "level"), FORMS)
+@pytest.mark.parametrize("n_blocks", [0, 1, 3])
+def test_c_writes_its_outputs_and_nothing_else(isa, level, n_blocks, mixed):
+    circuit = compiled(mixed, isa, level)
+    evaluate = ctypes.CDLL(str(circuit.facts.library.path)).gatebench_eval
+    evaluate.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    evaluate.restype = None
+    words = n_blocks * LANES[isa]
+    guarded = np.full(words * (mixed.n_inputs + mixed.n_outputs) + 3 * 9, GUARD)
+    first, second = 9, 18 + words * mixed.n_inputs
+    guarded[first : first + words * mixed.n_inputs] = 0x0123456789ABCDEF
+    before = guarded.copy()
+    evaluate(guarded.ctypes.data + 8 * first, guarded.ctypes.data + 8 * second, n_blocks)
+    written = slice(second, second + words * mixed.n_outputs)
+    assert not np.any(guarded[written] == GUARD)
+    guarded[written] = GUARD
+    np.testing.assert_array_equal(guarded, before)
+
+
+def test_operators_are_counted_as_printed():
+    netlist = Netlist.from_gates(
+        2, [(0b1000, (0, 1)), (0b0111, (0, 1)), (0b0010, (2, 3)), (0b10, (4,)), (0, ())], [4, 5, 1], [True, False, True]
+    )
+    assert count_operators(netlist) == 1 + 2 + 2 + 0 + 0 + 2
+
+
+def test_operators_print_their_truth_table():
+    for arity, templates in OPERATORS.items():
+        assert sorted(templates) == list(range(1 << (1 << arity)))
+        for table, template in templates.items():
+            for row in range(1 << arity):
+                value = eval(template.format(a=row & 1, b=row >> 1), {"ZERO": 0}) & 1
+                assert value == table >> row & 1, (arity, template, row)
+
+
+def test_facts_name_the_form_and_its_size(mixed):
+    facts = {name: build(mixed, SECONDS).facts for name, build in BACKENDS.items()}
+    assert {name: fact.isa for name, fact in facts.items()} == {
+        "numpy": "numpy",
+        "numba": "numba",
+        "c-naive": "c99",
+        "c-portable": "c99",
+        "c": find_compiler().isa,
+    }
+    assert (facts["numpy"].gates, facts["numpy"].depth) == (mixed.n_gates, mixed.depth)
+    optimised, _ = run(mixed, (*OPTIMISE, lower))
+    for name in ("numba", "c-portable", "c"):
+        assert (facts[name].gates, facts[name].depth) == (optimised.n_gates, optimised.depth)
+        assert facts[name].operators == count_operators(optimised)
+        assert [report.name for report in facts[name].passes] == ["shrink", "share", "sweep", "lower"]
+    assert [report.name for report in facts["c-naive"].passes] == ["copies", "sweep", "lower"]
+    assert all(facts[name].library.path.exists() for name in C_BACKENDS)

@@ -1,0 +1,255 @@
+"""The command line: jobs, sweeps, and every mistake answered in one clear line before any work is spent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from codegen.backends import BACKENDS
+from codegen.circuit import Circuit
+from codegen.equivalence import all_rows
+from codegen.simulate import simulate
+from harness import ALL_BACKENDS, CONF, job_key, show
+from methods import METHODS
+from reports.record import Record
+from tasks import TASKS
+from tasks.life import CONWAY, truth
+from tests.conftest import HARNESS, ROOT, run_harness
+
+TINY = ["method.widths=[16,8]", "train.max_steps=20", "timing=none", "backend=circuit", "task.height=20", "task.width=20"]
+
+
+def only_job(runs):
+    (path,) = runs.glob("*/record.json")
+    return path.parent, Record.read(path)
+
+
+def test_the_main_job_ends_ok_exact_and_leaves_its_files(finished_job):
+    done, runs = finished_job
+    assert done.returncode == 0, done.stderr
+    assert "status ok, exact" in done.stdout
+    folder, record = only_job(runs)
+    assert record.status == "ok"
+    assert record.training.hard_accuracy == 1.0
+    assert record.training.seconds_to_exact > 0
+    files = {path.name for path in folder.iterdir()}
+    assert {"record.json", "config.yaml", "circuit.safetensors", "curve.csv", "log.txt", "c.c", "c-naive.c"} <= files
+    assert "checkpoint.safetensors" not in files
+    for name in ("record.json", "circuit.safetensors", "c.c"):
+        assert str(folder / name) in done.stdout
+
+
+def test_the_circuit_file_is_conways_rule(finished_job):
+    folder, record = only_job(finished_job[1])
+    circuit = Circuit.load(folder / record.circuit_file)
+    assert (simulate(circuit.netlist, all_rows(9)) == truth(CONWAY).target).all()
+    assert circuit.provenance["key"] == record.key
+
+
+def test_every_back_end_is_exact_and_timed_against_the_fastest_network(finished_job):
+    _, record = only_job(finished_job[1])
+    rows = {row.backend: row for row in record.rows}
+    assert set(rows) == {"nn-torch", "nn-jax", "numba", "c-naive", "c-portable", "c", "reference"}
+    for row in rows.values():
+        assert (row.status, row.exact, row.compiled_accuracy) == ("ok", True, 1.0)
+        assert row.ns_per_item > 0
+        assert row.ns_per_item_min <= row.ns_per_item
+        assert row.ratio_low <= row.ratio <= row.ratio_high
+        assert len(row.ns_samples) == record.config["timing"]["blocks"]
+    baseline = min((rows["nn-torch"], rows["nn-jax"]), key=lambda row: row.ns_per_item)
+    assert baseline.ratio == 1
+    assert record.noise_floor >= 0
+    assert rows["c"].gates <= rows["c-naive"].gates <= record.training.gates_learned
+
+
+def test_the_table_fits_80_columns_in_a_pipe(finished_job):
+    done, _ = finished_job
+    lines = [line for line in done.stdout.splitlines() if "/" not in line or "ns/cell" in line]
+    assert max(map(len, lines)) <= 80
+    assert "…" not in done.stdout
+
+
+def test_the_config_file_runs_the_same_job_again(finished_job):
+    folder, record = only_job(finished_job[1])
+    assert job_key(yaml.safe_load((folder / "config.yaml").read_text())) == record.key
+
+
+def test_a_sweep_makes_a_job_of_each_value_and_runs_from_anywhere(tmp_path):
+    done = run_harness("-m", "seed=0,1", f"runs_dir={tmp_path}/deep/er", *TINY, cwd="/")
+    assert done.returncode == 0, done.stderr
+    records = [Record.read(path) for path in (tmp_path / "deep/er").glob("*/record.json")]
+    assert sorted(record.seed for record in records) == [0, 1]
+    assert len({record.key for record in records}) == 2
+
+
+def test_the_same_seed_gives_the_same_circuit_file_in_two_processes_and_on_one_thread(tmp_path):
+    files = []
+    for name, threads in (("a", 2), ("b", 2), ("c", 1)):
+        done = run_harness("seed=3", f"threads={threads}", f"runs_dir={name}", *TINY, "backend.names=[numpy]", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        files.append(only_job(tmp_path / name)[0].joinpath("circuit.safetensors").read_bytes())
+    assert files[0] == files[1] == files[2]
+
+
+def test_a_rule_of_ones_own_on_a_dead_edged_board(tmp_path):
+    arguments = ["task.rule=B36/S23", "task.edges=dead", "backend.names=[numba,c,reference]", "timing=none"]
+    done = run_harness(*arguments, "task.height=37", "task.width=65", "runs_dir=r", cwd=tmp_path)
+    _, record = only_job(tmp_path / "r")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert record.config["task"]["rule"] == "B36/S23"
+    assert all(row.ns_per_item is None for row in record.rows)
+
+
+def test_a_circuit_that_is_not_exact_is_proven_but_not_timed(tmp_path):
+    done = run_harness(*TINY, "timing=quick", "backend.names=[nn-torch,numba,c]", "runs_dir=r", cwd=tmp_path)
+    _, record = only_job(tmp_path / "r")
+    assert record.training.hard_accuracy < 1
+    for row in record.rows:
+        assert row.compiled_accuracy == record.training.hard_accuracy
+        assert row.exact is False
+        assert row.ns_per_item is None
+        assert "wrong on" in row.reason
+    assert done.returncode == 0
+    assert "Not timed" in done.stdout
+
+
+def test_without_a_compiler_the_other_rows_go_on_and_the_c_rows_say_how_to_get_one(tmp_path):
+    arguments = ["timing=quick", "task.height=20", "task.width=20", "backend.names=[nn-torch,numba,c-naive,c,reference]"]
+    environment = {**os.environ, "CC": "no-such-compiler"}
+    done = run_harness(*arguments, "runs_dir=r", cwd=tmp_path, env=environment)
+    _, record = only_job(tmp_path / "r")
+    assert done.returncode == 0, done.stderr
+    assert {row.backend: row.status for row in record.rows} == {
+        "nn-torch": "ok", "numba": "ok", "c-naive": "skipped", "c": "skipped", "reference": "skipped",
+    }  # fmt: skip
+    assert record.row("numba").ns_per_item > 0
+    assert "apt-get install gcc" in done.stdout
+
+
+def test_a_compiler_that_fails_is_quoted_and_costs_only_its_rows(tmp_path):
+    fake = tmp_path / "cc"
+    fake.write_text(
+        '#!/bin/sh\ncase "$*" in *-shared*) echo "circuit.c:1: out of cheese" >&2; exit 1;; *) exec gcc "$@";; esac\n'
+    )
+    fake.chmod(0o755)
+    done = run_harness(*TINY, "backend.names=[numba,c]", "runs_dir=r", cwd=tmp_path, env={**os.environ, "CC": str(fake)})
+    _, record = only_job(tmp_path / "r")
+    assert done.returncode == 1
+    assert (record.row("numba").status, record.row("c").status) == ("ok", "failed")
+    assert "out of cheese" in record.row("c").reason
+    assert "out of cheese" in done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+MISTAKES = {
+    "method=dlgm": "There is no method=dlgm. Did you mean dlgn? Choices: dlgn.",
+    "task=live": "There is no task=live. Did you mean life?",
+    "experiment=life_publishd": "Did you mean life_published?",
+    "backend.names=[numbat]": "Did you mean numba or numpy?",
+    "task.rul=B3/S23": "There is no setting task.rul. Did you mean task.rule",
+    "nonsense=1": "There is no setting nonsense.",
+    "task.rule=3/23": "is not in B/S notation",
+    "task.height=0": "task.height=0",
+    "task.width=-1": "task.width=-1",
+    "task.edges=mirror": "'torus' or 'dead'",
+    "seed=first": "seed=first",
+    "seed=-1": "seed=-1",
+    "seed=0,1": "add -m",
+    "train.optimiser.learning_rate=0": "train.optimiser.learning_rate=0",
+    "train.evaluate_every=0": "train.evaluate_every=0",
+    "method.widths=[8,0]": "method.widths.1=0",
+    "method.temperature=0": "method.temperature=0",
+    "method.wiring=none": "There is no method.wiring=none here. Choices: unique.",
+    "runs_dir=/proc/none": "cannot be written",
+    "task.rule=[": "Overrides are written name=value",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_one_line_and_nothing_runs(mistake, tmp_path, monkeypatch, capsys):
+    import harness
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["harness.py", "runs_dir=r" if not mistake.startswith("runs_dir") else mistake, mistake])
+    with pytest.raises(SystemExit) as ended:
+        harness.main()
+    said = capsys.readouterr().err.strip()
+    assert ended.value.code == 2
+    assert MISTAKES[mistake] in said
+    assert len(said.splitlines()) == 1
+    assert not list(tmp_path.glob("r/*/record.json"))
+
+
+def test_a_mistake_anywhere_in_a_sweep_is_told_before_its_first_job(tmp_path):
+    done = run_harness("-m", "task.rule=B3/S23,B36", "runs_dir=r", *TINY, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "task.rule=B36 is not in B/S notation" in done.stderr
+    assert not list(tmp_path.glob("r/*/record.json"))
+
+
+def test_ctrl_c_while_training_keeps_what_was_trained(tmp_path):
+    arguments = ["train.confirm=0", "train.max_steps=1000000", "train.checkpoint_seconds=0.1", "runs_dir=r", *TINY[2:]]
+    process = subprocess.Popen([*HARNESS, *arguments], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not list(tmp_path.glob("r/*/checkpoint.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "the same command continues" in out
+    assert "Traceback" not in out + err
+    folder, record = only_job(tmp_path / "r")
+    assert record.status == "failed"
+    assert (folder / "checkpoint.safetensors").exists()
+
+
+def test_help_lists_every_method_task_and_back_end(tmp_path):
+    done = run_harness("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    words = done.stdout.replace(",", " ").split()
+    assert {*METHODS, *TASKS, *ALL_BACKENDS} <= set(words)
+    assert "experiment=life_published" in words
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_registry_has_its_config_and_every_config_its_entry():
+    for registry, group in ((METHODS, "method"), (TASKS, "task")):
+        assert set(registry) == {path.stem for path in (CONF / group).glob("*.yaml")}
+    assert set(BACKENDS) < set(ALL_BACKENDS)
+
+
+@pytest.mark.parametrize("group", ["method", "task", "backend", "timing", "experiment"])
+def test_every_config_composes_to_a_sound_job(group, tmp_path):
+    from harness import _check_job
+
+    for path in (CONF / group).glob("*.yaml"):
+        _check_job([f"{group}={path.stem}", f"runs_dir={tmp_path}"])
+
+
+def test_the_key_covers_settings_and_source_but_not_places(tmp_path):
+    config = {"method": {"name": "m"}, "task": {"name": "t"}, "seed": 0, "runs_dir": "a", "threads": 1}
+    assert job_key(config) == job_key({**config, "runs_dir": "b", "threads": 2})
+    assert job_key(config) != job_key({**config, "seed": 1})
+    assert job_key(config).startswith("m-t-s0-")
+
+
+def test_makefile_and_readme_name_the_same_two_commands():
+    readme = (ROOT / "README.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    for command in ("run", "test"):
+        assert f"make {command}" in readme
+        assert f"\n{command}: " in makefile
+    assert "harness.py method=dlgn task=life" in makefile
+
+
+def test_show_prints_a_failed_job_with_its_reason(tmp_path, capsys, finished_job):
+    _, record = only_job(finished_job[1])
+    record.status, record.reason = "failed", "The moon was in the wrong phase."
+    show(record, tmp_path)
+    said = capsys.readouterr().out
+    assert "status failed" in said
+    assert "The moon was in the wrong phase." in said

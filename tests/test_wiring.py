@@ -1,0 +1,63 @@
+"""Fan-ins: distinct, balanced, reproducible, at every size."""
+
+from collections import Counter
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from methods.wiring import unique_wiring
+
+sizes = {"n_signals": st.integers(1, 40), "n_gates": st.integers(1, 120), "arity": st.integers(1, 6), "seed": st.integers(0, 99)}
+
+
+@settings(deadline=None)
+@given(**sizes)
+def test_fan_ins_are_in_range_and_read_no_signal_twice_where_there_are_enough(n_signals, n_gates, arity, seed):
+    fan_in = unique_wiring(n_signals, n_gates, arity, np.random.default_rng(seed))
+    assert fan_in.shape == (n_gates, arity)
+    assert fan_in.dtype == np.int32
+    assert fan_in.min() >= 0
+    assert fan_in.max() < n_signals
+    if n_signals >= arity:
+        assert all(len(set(row)) == arity for row in fan_in.tolist())
+
+
+@settings(deadline=None)
+@given(**sizes)
+def test_usage_of_signals_differs_by_at_most_one(n_signals, n_gates, arity, seed):
+    fan_in = unique_wiring(n_signals, n_gates, arity, np.random.default_rng(seed))
+    usage = np.bincount(fan_in.ravel(), minlength=n_signals)
+    if n_signals >= arity:
+        assert usage.max() - usage.min() <= 1
+
+
+@pytest.mark.parametrize(
+    ("n_signals", "n_gates", "arity"), [(128, 128, 2), (256, 128, 2), (128, 256, 2), (50, 400, 2), (30, 100, 4)]
+)
+def test_no_two_gates_read_the_same_set_where_sets_abound(n_signals, n_gates, arity):
+    fan_in = unique_wiring(n_signals, n_gates, arity, np.random.default_rng(0))
+    assert len({frozenset(row) for row in fan_in.tolist()}) == n_gates
+
+
+@pytest.mark.parametrize(("n_signals", "n_gates"), [(9, 128), (9, 36), (3, 7), (2, 5)])
+def test_with_more_gates_than_sets_every_set_is_used_equally_often(n_signals, n_gates):
+    fan_in = unique_wiring(n_signals, n_gates, 2, np.random.default_rng(0))
+    uses = Counter(frozenset(row) for row in fan_in.tolist())
+    n_sets = comb(n_signals, 2)
+    assert len(uses) == n_sets
+    assert max(uses.values()) - min(uses.values()) <= 1
+
+
+def test_the_seed_decides():
+    first, again, other = (unique_wiring(100, 100, 2, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("size", [(0, 3, 2), (3, 0, 2), (3, 3, 0)])
+def test_sizes_below_one_are_refused(size):
+    with pytest.raises(ValueError, match="at least one signal, gate and input"):
+        unique_wiring(*size, np.random.default_rng(0))
