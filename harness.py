@@ -479,6 +479,12 @@ def hydra_main(composed: DictConfig) -> None:
         _failures.append(record.key)
 
 
+def compose(overrides: list[str]) -> dict[str, Any]:
+    """The resolved configuration of one job, as hydra will make it from these overrides."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return resolve(hydra.compose("config", overrides=overrides))
+
+
 def resolve(composed: DictConfig) -> dict[str, Any]:
     """The configuration as plain values, with the runs folder absolute."""
     config: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
@@ -542,8 +548,7 @@ def _forms(override: Override, group: list[str], multirun: bool) -> list[str]:
 
 def _check_job(overrides: list[str]) -> None:
     try:
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            config = resolve(hydra.compose("config", overrides=overrides))
+        config = compose(overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(_explain(error, overrides)) from error
     checked = check(config)
@@ -571,8 +576,7 @@ def _check_name(group: str, name: str, known: list[str]) -> None:
 def _explain(error: Exception, overrides: list[str]) -> str:
     """Hydra's first line, and for an unknown setting the near ones."""
     message = _first_line(error)
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        known = _paths(OmegaConf.to_container(hydra.compose("config")))
+    known = _paths(compose([]))
     for line in overrides:
         name = line.split("=")[0].lstrip("+~")
         if name not in known and f"'{name}'" in message:

@@ -37,9 +37,9 @@ def _cell(value: Any) -> str:
 def leaderboard(records: list[Record]) -> Table:
     """One line a job: what it learned and how fast its fastest form is."""
     caption = "× nn: times faster than the fastest neural-network row of the same job"
-    table = Table(title="Gatebench", caption=caption, box=box.SIMPLE_HEAD)
+    table = Table(title="Gatebench", caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("job", no_wrap=True)
-    for name in ("status", "hard acc.", "gates", "train s", "fastest", "items/s", "× nn"):
+    for name in ("status", "accuracy", "gates", "train s", "fastest", "items/s", "× nn"):
         table.add_column(name, justify="left" if name in ("status", "fastest") else "right", no_wrap=True)
     for record in records:
         training = record.training
@@ -72,18 +72,20 @@ def job_tables(record: Record) -> list[Table]:
             exact = f"exact after {training.seconds_to_exact:.1f} s"
         facts.add_row("trained", f"{training.steps} steps in {training.seconds:.1f} s, {exact}")
         facts.add_row("accuracy", f"soft {_accuracy(training.soft_accuracy)}, discretised {_accuracy(training.hard_accuracy)}")
-        gates = " → ".join(str(count) for count in [training.gates_learned, *_gates_left(record)])
-        facts.add_row("gates", f"{gates}  ({training.parameters} parameters)")
+        gates = " → ".join([f"{training.gates_learned} learned", *_gates_left(record)])
+        facts.add_row("gates", gates)
+        facts.add_row("parameters", str(training.parameters))
         tables.append(facts)
     if record.rows:
         tables.append(_rows_table(record))
     return tables
 
 
-def _gates_left(record: Record) -> list[int]:
-    """Gates after each pass of the best-optimised circuit, without repeats."""
+def _gates_left(record: Record) -> list[str]:
+    """Gates after each pass of the best-optimised circuit that changed their number."""
     row = record.row("c") or record.row("numba")
-    return [step["gates_after"] for step in row.passes] if row else []
+    passes = row.passes if row else []
+    return [f"{step['gates_after']} by {step['name']}" for step in passes if step["gates_after"] != step["gates_before"]]
 
 
 def _rows_table(record: Record) -> Table:
@@ -124,7 +126,7 @@ def _caption(record: Record) -> str:
     baseline = next((row for row in record.rows if row.ratio == row.ratio_low == row.ratio_high == 1), None)
     if baseline is not None:
         said.append(f"× nn: times faster than {baseline.backend}, the fastest neural-network row.")
-    networks = [f"{row.backend} by {row.isa} in batches of {row.batch}" for row in record.rows if row.batch]
+    networks = [f"{row.backend}: {row.isa}, batch {row.batch}" for row in record.rows if row.batch]
     words = [f"{row.backend}: {row.isa}" for row in record.rows if row.backend in ("c", "reference") and row.isa]
     said += [f"{'; '.join(part)}." for part in (networks, words) if part]
     if record.noise_floor is not None:

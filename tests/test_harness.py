@@ -230,6 +230,15 @@ def test_every_config_composes_to_a_sound_job(group, tmp_path):
         _check_job([f"{group}={path.stem}", f"runs_dir={tmp_path}"])
 
 
+def test_settings_of_a_pair_and_of_an_experiment_override_the_general_ones():
+    from harness import check, compose
+
+    assert check(compose([])).train.optimiser.weight_decay == 0.03  # conf/pair/dlgn_life.yaml
+    published = check(compose(["experiment=life_published"]))
+    assert (published.train.optimiser.weight_decay, published.train.optimiser.epsilon) == (0.01, 1e-8)
+    assert sum(published.method.widths) == 2303
+
+
 def test_the_key_covers_settings_and_source_but_not_places(tmp_path):
     config = {"method": {"name": "m"}, "task": {"name": "t"}, "seed": 0, "runs_dir": "a", "threads": 1}
     assert job_key(config) == job_key({**config, "runs_dir": "b", "threads": 2})

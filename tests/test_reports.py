@@ -1,0 +1,161 @@
+"""Records and what is made from them: tables that parse, fit and leave blanks blank, pictures that show the circuit."""
+
+import csv
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reports.leaderboard import quantity
+from reports.life import Shape, opening
+from reports.record import COLUMNS, FILE, SCHEMA, Record, RecordError, Row, read_all, tidy
+from tests.conftest import run_reports
+
+CONTRACT = {
+    *("method", "relaxation", "task", "seed", "status", "soft_accuracy", "hard_accuracy", "compiled_accuracy", "exact"),
+    *("parameters", "gates_learned", "gates_compiled", "ops_compiled", "depth", "train_seconds", "steps", "backend", "isa"),
+    *("threads", "batch", "compile_seconds", "ns_per_item", "items_per_second", "end_to_end_items_per_second"),
+    *("ratio_vs_nn", "ratio_low", "ratio_high", "noise_floor", "key", "machine", "commit", "dirty", "date"),
+}
+
+
+def bare_record(**changes):
+    facts = {
+        "key": "k", "status": "failed", "method": "m", "relaxation": "r", "task": "t", "seed": 0, "config": {}, "environment": {},
+        "machine": "here", "commit": None, "dirty": None, "date": "2026-01-01", "command": "c", "reason": "Out of luck.",
+    }  # fmt: skip
+    return Record(**{**facts, **changes})
+
+
+def test_columns_are_the_ones_that_others_rely_on():
+    assert set(COLUMNS) >= CONTRACT
+
+
+def test_a_record_reads_back_as_written(tmp_path):
+    record = bare_record(rows=[Row("c", ns_samples=[1.0, 2.0]), Row("numba", status="failed", reason="because")])
+    assert Record.read(record.write(tmp_path)) == record
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "not readable as a record"),
+        ('{"schema": 1', "not readable as a record"),
+        ("[]", "has record schema None"),
+        ('{"schema": 99}', f"has record schema 99; this release reads {SCHEMA}"),
+        ('{"schema": 1, "training": null, "rows": []}', "is no complete record"),
+    ],
+)
+def test_a_bad_record_is_named_and_the_others_are_read(tmp_path, content, message):
+    for name in ("good", "bad"):
+        (tmp_path / name).mkdir()
+    bare_record().write(tmp_path / "good")
+    (tmp_path / "bad" / FILE).write_text(content)
+    error, record = read_all(tmp_path)
+    assert isinstance(error, RecordError)
+    assert message in str(error)
+    assert str(tmp_path / "bad") in str(error)
+    assert record.key == "k"
+
+
+def test_a_job_without_rows_is_one_line_with_blanks_not_zeros():
+    (line,) = tidy(bare_record())
+    assert line["status"] == "failed"
+    assert line["reason"] == "Out of luck."
+    assert all(line[name] is None for name in ("backend", "ns_per_item", "hard_accuracy", "exact", "ratio_vs_nn"))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(1.49e11, "149G"), (1.5e6, "1.5M"), (999, "999"), (0.123, "0.123"), (2.5e12, "2.5T"), (4096, "4.1k")]
+)
+def test_quantities_have_three_digits_and_a_unit(value, shown):
+    assert quantity(value) == shown
+
+
+def test_csv_is_one_tidy_row_a_back_end_and_nothing_else(finished_job, tmp_path):
+    done = run_reports("--runs", str(finished_job[1]), "--format", "csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["backend"] for row in rows] == ["nn-torch", "nn-jax", "numba", "c-naive", "c-portable", "c", "reference"]
+    assert all(set(row) >= CONTRACT for row in rows)
+    assert {row["exact"] for row in rows} == {"True"}
+    fastest = rows[5]
+    assert float(fastest["items_per_second"]) == pytest.approx(1e9 / float(fastest["ns_per_item"]))
+    assert rows[-1]["gates_compiled"] == ""  # the hand-written form has no gates: empty, not zero
+
+
+def test_json_and_markdown_hold_the_same_rows(finished_job, tmp_path):
+    as_json = run_reports("--runs", str(finished_job[1]), "--format", "json", cwd=tmp_path).stdout
+    rows = json.loads(as_json)
+    lines = run_reports("--runs", str(finished_job[1]), "--format", "md", cwd=tmp_path).stdout.splitlines()
+    assert len(lines) == len(rows) + 2
+    header = [cell.strip() for cell in lines[0].strip("|").split("|")]
+    assert header == list(COLUMNS) == list(rows[0])
+    assert {line.count("|") for line in lines} == {len(COLUMNS) + 1}
+
+
+def test_the_leaderboard_and_one_job_fit_80_columns(finished_job, tmp_path):
+    for command in ((), ("job",)):
+        done = run_reports(*command, "--runs", str(finished_job[1]), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert max(map(len, done.stdout.splitlines())) <= 80
+        assert "dlgn" in done.stdout
+        assert "…" not in done.stdout
+
+
+def test_no_records_says_which_command_makes_some(tmp_path):
+    done = run_reports("--runs", str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 1
+    assert "python harness.py method=dlgn task=life" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_corrupt_record_does_not_hide_the_others(finished_job, tmp_path):
+    shutil.copytree(finished_job[1], tmp_path / "runs")
+    (tmp_path / "runs" / "broken").mkdir()
+    (tmp_path / "runs" / "broken" / FILE).write_text("{")
+    done = run_reports("--runs", "runs", "--format", "csv", cwd=tmp_path)
+    assert len(done.stdout.splitlines()) == 8
+    assert "broken" in done.stderr
+
+
+def test_life_pictures_show_the_circuit_and_the_rule_alike(finished_job, tmp_path):
+    size = ["--height", "20", "--width", "40", "--steps", "12"]
+    done = run_reports("--runs", str(finished_job[1]), "life", "--gif", "o.gif", "--png", "o.png", *size, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["o.gif", "o.png"]
+    with Image.open(tmp_path / "o.gif") as animation:
+        assert animation.n_frames > 5
+        animation.seek(animation.n_frames - 1)
+        pixels = np.asarray(animation.convert("RGB"))
+    cells = 40 * 4
+    learned, rule = pixels[30:110, 12 : 12 + cells], pixels[30:110, 24 + cells : 24 + 2 * cells]
+    assert np.array_equal(learned, rule)
+    assert len(np.unique(learned.reshape(-1, 3), axis=0)) == 2  # live and dead, none wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Name a file to write: --gif FILE or --png FILE."),
+        (["--gif", "no/such/folder.gif"], "The picture cannot be written"),
+        (["--gif", "o.xyz"], "The picture cannot be written"),
+        (["--gif", "o.gif", "--height", "0"], "at least 8x16 cells"),
+        (["--gif", "o.gif", "--run", "nonsense"], "No job with key nonsense"),
+    ],
+)
+def test_a_picture_that_cannot_be_made_says_why(finished_job, tmp_path, arguments, message):
+    done = run_reports("--runs", str(finished_job[1]), "life", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_opening_has_a_glider_alone_in_the_left_half():
+    board = opening(Shape(32, 64, 1))
+    assert board[:, :32].sum() == 5
+    assert board[:, 32:].sum() > 100
