@@ -3,6 +3,10 @@
 Items are on the last axis, so each gather is a contiguous row that streams through the cache. The gradient to x is a
 gather as well, over the consumers of each signal, so no two threads write one place and the result is the same to the
 bit for any number of threads.
+
+Only `_reduce_row` leaves the order of its sums to the compiler (fastmath), and it is a function of its own because numba
+optimises a parallel kernel once more when it loads it from its cache: a sum inside one would then be added in another order
+than in the process that compiled it, and a first run would train to other bits than a second.
 """
 
 from dataclasses import dataclass
@@ -35,7 +39,7 @@ def consumers(fan_in: NDArray[np.int32], n_signals: int) -> Consumers:
     return Consumers(start, order // fan_in.shape[1], order % fan_in.shape[1])
 
 
-@njit("(float32[:, ::1], int32[:, ::1], float32[:, ::1], float32[:, ::1])", parallel=True, fastmath=True, cache=True)
+@njit("(float32[:, ::1], int32[:, ::1], float32[:, ::1], float32[:, ::1])", parallel=True, cache=True)
 def forward(x, fan_in, coefficients, out):
     """out[r] = c0 + c1 a + c2 b + c3 ab of row r, with a, b = x[fan_in[r]]; x (signal, item), out (row, item)."""
     for row in prange(out.shape[0]):
@@ -47,30 +51,29 @@ def forward(x, fan_in, coefficients, out):
             o[item] = c0 + c1 * a[item] + (c2 + c3 * a[item]) * b[item]
 
 
-@njit("(float32[:, ::1], int32[:, ::1], float32[:, ::1], float32[:, ::1])", parallel=True, fastmath=True, cache=True)
+@njit("(float32[::1], float32[::1], float32[::1], float32[::1])", fastmath=True, cache=True)
+def _reduce_row(a, b, g, out):
+    """The sums over items of g, g a, g b and g a b."""
+    g0, g1, g2, g3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    for item in range(len(g)):
+        g_b = g[item] * b[item]
+        g0 += g[item]
+        g1 += g[item] * a[item]
+        g2 += g_b
+        g3 += g_b * a[item]
+    out[0], out[1], out[2], out[3] = g0, g1, g2, g3
+
+
+@njit("(float32[:, ::1], int32[:, ::1], float32[:, ::1], float32[:, ::1])", parallel=True, cache=True)
 def backward_coefficients(x, fan_in, grad, grad_coefficients):
     """The gradient to the coefficients, (row, 4), from that to the outputs, (row, item)."""
     for row in prange(grad.shape[0]):
-        a = x[fan_in[row, 0]]
-        b = x[fan_in[row, 1]]
-        g = grad[row]
-        g0, g1, g2, g3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-        for item in range(grad.shape[1]):
-            g_b = g[item] * b[item]
-            g0 += g[item]
-            g1 += g[item] * a[item]
-            g2 += g_b
-            g3 += g_b * a[item]
-        grad_coefficients[row, 0] = g0
-        grad_coefficients[row, 1] = g1
-        grad_coefficients[row, 2] = g2
-        grad_coefficients[row, 3] = g3
+        _reduce_row(x[fan_in[row, 0]], x[fan_in[row, 1]], grad[row], grad_coefficients[row])
 
 
 @njit(
     "(float32[:, ::1], int32[:, ::1], float32[:, ::1], float32[:, ::1], int32[::1], int32[::1], int32[::1], float32[:, ::1])",
     parallel=True,
-    fastmath=True,
     cache=True,
 )
 def backward_inputs(x, fan_in, coefficients, grad, start, rows, positions, grad_x):

@@ -92,6 +92,9 @@ class TorchEngine:
 
 def use_threads(threads: int) -> None:
     """Threads of torch's operations and of the kernels, in this process."""
+    # Threads inherit this from the one that starts them. Left alone, it depends on what was loaded before, and so would
+    # the last bits of gradients too small for a normal float.
+    torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
     kernels.set_threads(threads)
 

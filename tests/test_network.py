@@ -1,5 +1,9 @@
 """Networks: discretised forms agree, and kernels agree with torch in value and gradient."""
 
+import os
+import subprocess
+import sys
+
 import array_api_compat.torch as xp
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ from methods.stencil import neighbourhoods
 from methods.torch_engine import TorchEngine, TorchNetwork, _kernel_run, _torch_run
 from methods.train import OptimiserConfig
 from tasks.life import CONWAY, step, truth
+from tests.conftest import ROOT
 
 ADAMW = OptimiserConfig(learning_rate=0.05, betas=(0.9, 0.99), weight_decay=0.03, epsilon=1e-12, clip_norm=100.0)
 
@@ -129,6 +134,35 @@ def test_training_is_the_same_to_the_bit_for_any_number_of_threads():
         states.append(engine.state())
     for state in states[1:]:
         assert all(np.array_equal(state[name], states[0][name]) for name in states[0])
+
+
+KERNEL_RESULTS = """
+import hashlib, numpy as np
+from methods import RELAXATIONS
+from methods.dense import DenseConfig, build_dense
+from methods.kernels import Plan
+
+config = DenseConfig("dlgn", "dlgn", 2, "unique", [40, 30], None, 1.0)
+network, theta = build_dense(config, 9, 1, np.random.default_rng(0))
+coefficients = RELAXATIONS["dlgn"].coefficients(np, theta, 1.0)
+plan = Plan(network)
+x = np.random.default_rng(1).random((9, 301), dtype=np.float32)
+values = plan.forward(x, coefficients)
+gradient = plan.backward(x, coefficients, values - 0.5)
+print(hashlib.sha256(values.tobytes() + gradient.tobytes()).hexdigest())
+"""
+
+
+def test_kernels_just_compiled_and_from_the_cache_agree_to_the_bit(tmp_path):
+    environment = {**os.environ, "GATEBENCH_CACHE": str(tmp_path)}
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", KERNEL_RESULTS], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        for _ in range(2)
+    ]
+    assert digests[0].stdout == digests[1].stdout
+    assert len(digests[0].stdout.strip()) == 64
 
 
 def test_a_network_of_other_arity_has_no_kernels_and_says_so():
