@@ -136,7 +136,9 @@ def _settings_at_fault(error: ValidationError, prefix: str = "") -> str:
 
 
 def n_threads(config: JobConfig) -> int:
-    return config.threads or len(os.sched_getaffinity(0))
+    """Threads to train with: as asked for, else one for each core that this process may use."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return config.threads or available or 1
 
 
 # ---------------------------------------------------------------------------------------------------------------- the job
@@ -177,6 +179,9 @@ def run_job(config: dict[str, Any], command: str) -> Record:
         _fill(record, checked, folder)
     except _EXPECTED_ERRORS as error:
         record.status, record.reason = "failed", str(error)
+    except KeyboardInterrupt:
+        record.status, record.reason = "failed", "Interrupted."
+        raise
     except BaseException as error:
         record.status, record.reason = "failed", f"{type(error).__name__}: {error}"
         log.exception("The job ended early.")
@@ -188,7 +193,8 @@ def run_job(config: dict[str, Any], command: str) -> Record:
         record.write(folder)
         log.removeHandler(handler)
         handler.close()
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    if record.status == "ok":
+        (folder / CHECKPOINT).unlink(missing_ok=True)
     return record
 
 
@@ -505,12 +511,17 @@ def show(record: Record, folder: Path) -> None:
             console.print(f"  {folder / name}", soft_wrap=True)
 
 
+# Hydra's, such as --cfg job: what follows them is no override.
+_OPTIONS_WITH_A_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i", "--config-name", "-cn", "--config-dir", "-cd")
+
+
 def check_arguments(arguments: list[str]) -> None:
     """Compose every job that the command line asks for, so that mistakes are told in one line and before any work.
 
     Raises UsageError.
     """
-    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    values_of_options = {i + 1 for i, argument in enumerate(arguments) if argument in _OPTIONS_WITH_A_VALUE}
+    overrides = [argument for i, argument in enumerate(arguments) if not argument.startswith("-") and i not in values_of_options]
     multirun = any(argument in ("-m", "--multirun") for argument in arguments)
     groups = {group: _names(CONF / group) for group in ("method", "task", "backend", "timing", "experiment")}
     settings: list[list[str]] = []  # for each override, the forms that it takes in the jobs of a sweep

@@ -107,7 +107,8 @@ def train(
     """Train full-batch on items, bool (item, input) and (item, output), until exact for good or the budget is spent.
 
     `exact` is the discretised network right on every item. A checkpoint found at the path is continued, to the same
-    result to the bit as an unbroken run. It is written every checkpoint_seconds and when the run is interrupted.
+    result to the bit as an unbroken run. It is written every checkpoint_seconds, when the run is interrupted, and at the
+    end, so that what comes after the training can fail without costing it.
     Raises DivergedError if the loss is not finite and CheckpointError if the checkpoint is unusable.
     """
     progress = Progress()
@@ -131,11 +132,12 @@ def train(
             if time.perf_counter() - saved > config.checkpoint_seconds:
                 save_checkpoint(checkpoint, engine, progress)
                 saved = time.perf_counter()
+        if progress.best is None:  # a budget shorter than evaluate_every
+            _record(progress, evaluate(engine, bits, target, progress, float("nan")), engine)
     except KeyboardInterrupt:
         save_checkpoint(checkpoint, engine, progress)
         raise
-    if progress.best is None:  # a budget shorter than evaluate_every
-        _record(progress, evaluate(engine, bits, target, progress, float("nan")), engine)
+    save_checkpoint(checkpoint, engine, progress)
     return progress
 
 

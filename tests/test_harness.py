@@ -143,6 +143,11 @@ def test_a_compiler_that_fails_is_quoted_and_costs_only_its_rows(tmp_path):
     assert "out of cheese" in record.row("c").reason
     assert "out of cheese" in done.stdout
     assert "Traceback" not in done.stderr + done.stdout
+    steps = record.training.steps
+    again = run_harness(*TINY, "backend.names=[numba,c]", "runs_dir=r", cwd=tmp_path)
+    _, record = only_job(tmp_path / "r")
+    assert again.returncode == 0
+    assert (record.status, record.training.steps) == ("ok", steps)
 
 
 MISTAKES = {
@@ -214,6 +219,12 @@ def test_help_lists_every_method_task_and_back_end(tmp_path):
     assert {*METHODS, *TASKS, *ALL_BACKENDS} <= set(words)
     assert "experiment=life_published" in words
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_whole_configuration_can_be_printed(tmp_path):
+    done = run_harness("--cfg", "job", "seed=7", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["seed"] == 7
 
 
 def test_every_registry_has_its_config_and_every_config_its_entry():

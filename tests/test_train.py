@@ -79,6 +79,13 @@ def test_interrupted_and_continued_is_unbroken_to_the_bit(tmp_path, stop):
     assert found.seconds > 0
 
 
+def test_a_finished_training_is_not_trained_again(tmp_path):
+    first = train(engine(), LIFE.bits, LIFE.target, loop(), tmp_path / "c")
+    again = train(InterruptAt(engine(), 0), LIFE.bits, LIFE.target, loop(), tmp_path / "c")
+    assert np.array_equal(again.best_tables, first.best_tables)
+    assert again.step == first.step
+
+
 def test_the_best_evaluation_is_kept_not_the_last(tmp_path):
     class Scripted:
         """Hard accuracy rises to 1 and falls again."""
@@ -97,6 +104,9 @@ def test_the_best_evaluation_is_kept_not_the_last(tmp_path):
 
         def tables(self):
             return np.array([int(self.now * 100)], dtype=np.uint64)
+
+        def state(self):
+            return {}
 
     bits, target = np.zeros((4, 1), dtype=bool), np.ones((4, 1), dtype=bool)
     progress = train(Scripted(), bits, target, loop(max_steps=15, confirm=0), tmp_path / "c")
