@@ -31,7 +31,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, TypeAdapter, ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from codegen.backends import BACKENDS, CircuitExecutable, CompiledCircuit, Executable, HandWritten, second_copy
 from codegen.circuit import Circuit
@@ -263,15 +263,13 @@ def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Network,
     network, theta = method.build(config.method, task.n_inputs, task.n_outputs, rng)
     engine = TorchEngine(network, theta, config.train.optimiser, n_threads(config), config.train.kernels)
     columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  soft {task.fields[soft]:.2%}  hard {task.fields[hard]:.2%}"),
-        TextColumn("{task.fields[rate]:.0f} steps/s"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("step {task.completed}/{task.total}"),
+        BarColumn(bar_width=None),
+        TextColumn("loss {task.fields[loss]:.4f} soft {task.fields[soft]:.2%} hard {task.fields[hard]:.2%}"),
+        TextColumn("{task.fields[rate]:.0f}/s"),
+        TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, expand=True, disable=not console.is_terminal) as bar:
         shown = bar.add_task("", total=config.train.max_steps, loss=float("nan"), soft=0.0, hard=0.0, rate=0.0)
 
         def show(reading: Evaluation) -> None:
