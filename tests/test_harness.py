@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import yaml
@@ -198,12 +199,18 @@ def test_a_mistake_anywhere_in_a_sweep_is_told_before_its_first_job(tmp_path):
 
 def test_ctrl_c_while_training_keeps_what_was_trained(tmp_path):
     arguments = ["train.confirm=0", "train.max_steps=1000000", "train.checkpoint_seconds=0.1", "runs_dir=r", *TINY[2:]]
-    process = subprocess.Popen([*HARNESS, *arguments], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not list(tmp_path.glob("r/*/checkpoint.safetensors")):
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    # Where the tests run in the background SIGINT is ignored, and children inherit that.
+    heed_ctrl_c = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*HARNESS, *arguments], cwd=tmp_path, preexec_fn=heed_ctrl_c, **pipes) as process:
+        try:
+            while not list(tmp_path.glob("r/*/checkpoint.safetensors")):
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130, err
     assert "the same command continues" in out
     assert "Traceback" not in out + err
