@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 
 import pytest
 import yaml
@@ -199,10 +198,11 @@ def test_a_mistake_anywhere_in_a_sweep_is_told_before_its_first_job(tmp_path):
 
 def test_ctrl_c_while_training_keeps_what_was_trained(tmp_path):
     arguments = ["train.confirm=0", "train.max_steps=1000000", "train.checkpoint_seconds=0.1", "runs_dir=r", *TINY[2:]]
-    # Where the tests run in the background SIGINT is ignored, and children inherit that.
-    heed_ctrl_c = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    # Where the tests run in the background SIGINT is ignored, and a child would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([*HARNESS, *arguments], cwd=tmp_path, preexec_fn=heed_ctrl_c, **pipes) as process:
+    with subprocess.Popen([*HARNESS, *arguments], cwd=tmp_path, **pipes) as process:
+        signal.signal(signal.SIGINT, before)
         try:
             while not list(tmp_path.glob("r/*/checkpoint.safetensors")):
                 assert process.poll() is None
