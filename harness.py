@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -455,14 +456,9 @@ def _median_ns(samples: Samples) -> float:
 # ------------------------------------------------------------------------------------------------------- the command line
 
 
-def status(text: str) -> Any:
+def status(text: str) -> AbstractContextManager[object]:
     """A spinner on a terminal, nothing elsewhere. It stops refreshing while the main thread is busy in C."""
-    return console.status(text) if console.is_terminal else _Quiet()
-
-
-class _Quiet:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *error: object) -> None: ...
+    return console.status(text) if console.is_terminal else nullcontext()
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = 1
-STATUSES = ("ok", "failed", "crashed", "timeout", "skipped")
 FILE = "record.json"
 
 

@@ -16,7 +16,6 @@ from pydantic import Field
 from tasks.base import Bits, Split, TaskError, Verification
 
 N_NEIGHBOURHOODS = 512
-_CENTRE = 4
 
 
 @dataclass(frozen=True)
