@@ -1,10 +1,11 @@
 # make run    set up and run the main job      make test   set up and run all tests
 # make lint   what CI checks before the tests  make bench  the benchmarks of every back end
+# make bench-train   one training step of every engine, and its memory
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench bench-train clean
 
 run: $(VENV)/installed
 	$(BIN)/python harness.py method=dlgn task=life
@@ -19,6 +20,9 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
+
+bench-train: $(VENV)/installed
+	$(BIN)/python -m tests.benchmarks.train_step
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Gatebench needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 1; }

@@ -24,6 +24,7 @@ from typing import Annotated, Any, cast
 import hydra
 import numpy as np
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, ValueType
 from hydra.errors import HydraException
@@ -41,13 +42,17 @@ from codegen.measure import Protocol, Samples, pinned, quickest, ratio, time_arm
 from codegen.netlist import Netlist
 from codegen.simulate import simulate
 from codegen.toolchain import NoCompilerError, ToolchainError
-from methods import METHODS, RELAXATIONS, MethodError
+from methods import ENGINES, METHODS, RELAXATIONS, MethodError
+from methods.checkpoint import CheckpointError
+from methods.engine import EngineConfig, EngineError, build_engine
 from methods.network import Network, discretise
-from methods.train import CheckpointError, DivergedError, Evaluation, TrainConfig, train
+from methods.readings import gate_types
+from methods.train import DivergedError, Evaluation, Items, TrainConfig, train
 from methods.train import Progress as Trained
 from reports.environment import commit, environment, machine_id
 from reports.leaderboard import job_tables, notes
 from reports.record import Record, Row, Training
+from reports.sweep import sweep_table
 from tasks import TASKS, Task, TaskError
 
 ROOT = Path(__file__).resolve().parent
@@ -57,13 +62,14 @@ NETWORK_BACKENDS = ("nn-torch", "nn-jax")
 ALL_BACKENDS = (*NETWORK_BACKENDS, *BACKENDS, "reference")
 # Not in the key of a job: they change where it runs, not what comes out.
 _NOT_IN_KEY = ("runs_dir", "threads")
-_EXPECTED_ERRORS = (TaskError, MethodError, DivergedError, CheckpointError)
+_EXPECTED_ERRORS = (TaskError, MethodError, EngineError, DivergedError, CheckpointError)
 
 console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 log = logging.getLogger("gatebench")
 OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
 
 _failures: list[str] = []  # keys of jobs of this process that did not end ok or skipped
+_records: list[Record] = []  # of this process's jobs
 
 
 Tables = NDArray[np.uint64]  # (param,), the truth tables that a network discretises to
@@ -103,6 +109,7 @@ class JobConfig:
     seed: Annotated[int, Field(ge=0)]
     threads: Annotated[int, Field(ge=1)] | None
     runs_dir: str
+    engine: str
     method: Any
     task: Any
     backend: BackendConfig
@@ -145,8 +152,10 @@ def n_threads(config: JobConfig) -> int:
 # ---------------------------------------------------------------------------------------------------------------- the job
 
 
-def run_job(config: dict[str, Any], command: str) -> Record:
+def run_job(config: dict[str, Any], command: str, choices: dict[str, str]) -> Record:
     """One job from its resolved configuration to its record, which is written whatever happens.
+
+    choices: what was set for this job, as written (Record.choices).
 
     Raises KeyboardInterrupt after saving what training has reached. Other errors of the job are in the record.
     """
@@ -170,6 +179,7 @@ def run_job(config: dict[str, Any], command: str) -> Record:
         dirty=dirty,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
+        choices=choices,
     )
     handler = logging.FileHandler(folder / "log.txt", mode="w")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -257,12 +267,12 @@ def prepare_folder(runs: Path, key: str) -> Path:
 
 def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Network, Trained]:
     """Build the method's network from the seed and train it on the task, with a progress bar on a terminal."""
-    from methods.torch_engine import TorchEngine  # seconds to import: not before the settings are known to be sound
-
     method = METHODS[config.method.name]
     rng = np.random.default_rng(config.seed)
-    network, theta = method.build(config.method, task.n_inputs, task.n_outputs, rng)
-    engine = TorchEngine(network, theta, config.train.optimiser, n_threads(config), config.train.kernels)
+    network, parameters = method.build(config.method, task.train.bits, task.n_outputs, rng)
+    settings = EngineConfig(config.engine, n_threads(config), config.train.kernels, config.train.device)
+    items = Items(task.train.bits, task.train.target)
+    engine = build_engine(settings, network, parameters, config.train.optimiser, items.inputs, items.target, config.seed)
     columns = (
         TextColumn("step {task.completed}/{task.total}"),
         BarColumn(bar_width=None),
@@ -274,41 +284,62 @@ def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Network,
         shown = bar.add_task("", total=config.train.max_steps, loss=float("nan"), soft=0.0, hard=0.0, rate=0.0)
 
         def show(reading: Evaluation) -> None:
-            rate = reading.step / max(reading.seconds, 1e-9)
             bar.update(
                 shown,
                 completed=reading.step,
                 loss=reading.loss,
                 soft=reading.soft_accuracy,
                 hard=reading.hard_accuracy,
-                rate=rate,
+                rate=reading.steps_per_second,
             )
 
-        return network, train(engine, task.train.bits, task.train.target, config.train, folder / CHECKPOINT, show)
+        validation = Items(task.validation.bits, task.validation.target)
+        trained = train(engine, network, items, validation, config.train, config.seed, folder / CHECKPOINT, show)
+    return network, trained
 
 
 def summarise(config: JobConfig, task: Task, network: Network, trained: Trained, learned: Netlist) -> Training:
     assert trained.best is not None
+    assert trained.best_tables is not None
     relaxation = RELAXATIONS[network.relaxation]
     n_params = sum(len(np.unique(layer.param)) for layer in network.layers)
+    exact = trained.exact_since
+    batch = config.train.batch_size or len(task.train.target)
+    per_second = [reading.steps_per_second for reading in trained.curve]
+    steps_per_second = float(np.median(per_second)) if trained.step else None
     return Training(
-        engine="torch",
+        engine=config.engine,
         threads=n_threads(config),
         parameters=n_params * relaxation.n_parameters(network.arity),
         gates_learned=network.n_gates,
         steps=trained.step,
         seconds=trained.seconds,
-        seconds_to_exact=trained.exact_since.seconds if trained.exact_since else None,
+        compile_seconds=trained.compile_seconds,
+        steps_to_exact=exact.step if exact else None,
+        seconds_to_exact=exact.seconds if exact else None,
+        loss=None if np.isnan(trained.best.loss) else trained.best.loss,
         soft_accuracy=trained.best.soft_accuracy,
         hard_accuracy=task.score(simulate(learned, task.test.bits), task.test),
+        gap=trained.best.gap,
+        undecided=trained.best.undecided,
+        entropy=trained.best.entropy,
+        first_gradient=_first_finite([reading.first_gradient for reading in trained.curve]),
+        last_gradient=_first_finite([reading.last_gradient for reading in trained.curve]),
+        steps_per_second=steps_per_second,
+        gate_evaluations_per_second=steps_per_second * network.n_gates * batch if steps_per_second else None,
+        gate_types=gate_types(network, trained.best_tables),
     )
+
+
+def _first_finite(values: list[float]) -> float | None:
+    return next((value for value in values if np.isfinite(value)), None)
 
 
 def write_curve(curve: list[Evaluation], path: Path) -> None:
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(Evaluation.__dataclass_fields__))
+        writer = csv.DictWriter(file, [*Evaluation.__dataclass_fields__, "gap"])
         writer.writeheader()
-        writer.writerows(asdict(reading) for reading in curve)
+        writer.writerows({**asdict(reading), "gap": reading.gap} for reading in curve)
 
 
 # ---------------------------------------------------------------------------------------------------- building and proving
@@ -357,25 +388,26 @@ def build_network(row: Row, task: Task, network: Network, tables: Tables, timing
         return quickest([task.workload.start(form) for form in forms])
 
     if row.backend == "nn-jax":
-        from methods.jax_engine import JaxNetwork
+        from methods.jax_network import JaxNetwork
 
         jitted = [JaxNetwork(network, tables, batch) for batch in sizes]
         best = choose(jitted)
         row.batch = sizes[best]
         return jitted[best]
 
-    from methods import torch_engine
+    from methods import torch_network
+    from methods.torch_engine import use_threads
 
-    torch_engine.use_threads(1)
-    eager = [torch_engine.TorchNetwork(network, tables, batch) for batch in sizes]
+    use_threads(1)
+    eager = [torch_network.TorchNetwork(network, tables, batch) for batch in sizes]
     best = choose(eager)
     row.batch = sizes[best]
     if timing.torch_compile:
         try:
             start = time.perf_counter()
-            compiled = torch_engine.compiled(network, tables, row.batch)
+            compiled = torch_network.compiled(network, tables, row.batch)
             seconds = time.perf_counter() - start
-        except torch_engine.CompileUnavailableError as error:
+        except torch_network.CompileUnavailableError as error:
             log.info("nn-torch runs without torch.compile: %s", error)
             return eager[best]
         if choose([eager[best], compiled]) == 1:
@@ -419,8 +451,8 @@ def time_rows(record: Record, task: Task, forms: dict[str, Executable], timing: 
     rng = np.random.default_rng(record.seed)
     with tempfile.TemporaryDirectory() as folder, status(f"timing {', '.join(arms)}"):
         compiled = forms.get("c")
-        if "c" in rows and isinstance(compiled, CompiledCircuit) and compiled.facts.library is not None:
-            arms["c again"] = task.workload.start(second_copy(compiled.facts.library, Path(folder)))
+        if "c" in rows and isinstance(compiled, CompiledCircuit):
+            arms["c again"] = task.workload.start(second_copy(compiled, Path(folder)))
         samples = time_arms(arms, protocol, rng)
         few = Protocol(max(2, timing.blocks // 4), timing.sample_seconds, 0.0)
         whole = time_arms({name: end_to_end(task, forms[name]) for name in rows}, few, rng)
@@ -466,7 +498,8 @@ def hydra_main(composed: DictConfig) -> None:
     command = shlex.join(["python", "harness.py", *sys.argv[1:]])
     try:
         config = resolve(composed)
-        record = run_job(config, command)
+        overrides = [line.split("=", 1) for line in HydraConfig.get().overrides.task]
+        record = run_job(config, command, {name.lstrip("+"): value for name, value in overrides if not name.startswith("~")})
     except KeyboardInterrupt:
         console.print("Interrupted. What was trained is kept: the same command continues from there.")
         sys.exit(130)
@@ -475,6 +508,7 @@ def hydra_main(composed: DictConfig) -> None:
         _failures.append("usage")
         return
     show(record, Path(config["runs_dir"]) / record.key)
+    _records.append(record)
     if record.status not in ("ok", "skipped"):
         _failures.append(record.key)
 
@@ -520,7 +554,14 @@ def check_arguments(arguments: list[str]) -> None:
     groups = {group: _names(CONF / group) for group in ("method", "task", "backend", "timing", "experiment")}
     settings: list[list[str]] = []  # for each override, the forms that it takes in the jobs of a sweep
     try:
-        for override in OverridesParser.create().parse_overrides(overrides):
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        for override in parsed:
+            if override.key_or_group == "experiment" and (CONF / "experiment" / f"{override.value()}.yaml").exists():
+                swept = _swept(str(override.value()))
+                multirun = multirun or bool(swept)
+                given = {one.key_or_group for one in parsed}
+                parsed += [one for one in OverridesParser.create().parse_overrides(swept) if one.key_or_group not in given]
+        for override in parsed:
             if not override.is_hydra_override():
                 settings.append(_forms(override, groups.get(override.key_or_group, []), multirun))
                 if override.key_or_group in groups:
@@ -533,6 +574,13 @@ def check_arguments(arguments: list[str]) -> None:
     jobs = [first] + [[*first[:i], form, *first[i + 1 :]] for i, forms in enumerate(settings) for form in forms[1:]]
     for job in jobs:
         _check_job(job)
+
+
+def _swept(experiment: str) -> list[str]:
+    """What an experiment varies by itself, as overrides."""
+    settings = yaml.safe_load((CONF / "experiment" / f"{experiment}.yaml").read_text())
+    params = settings.get("hydra", {}).get("sweeper", {}).get("params", {})
+    return [f"{name}={values}" for name, values in params.items()]
 
 
 def _forms(override: Override, group: list[str], multirun: bool) -> list[str]:
@@ -559,9 +607,11 @@ def _check_job(overrides: list[str]) -> None:
     checked = check(config)
     for name in checked.backend.names:
         _check_name("backend.names", name, list(ALL_BACKENDS))
+    _check_name("engine", checked.engine, list(ENGINES))
     try:
-        TASKS[checked.task.name].build(checked.task)
-    except TaskError as error:
+        task = TASKS[checked.task.name].build(checked.task)
+        METHODS[checked.method.name].build(checked.method, task.train.bits, task.n_outputs, np.random.default_rng(checked.seed))
+    except (TaskError, MethodError) as error:
         raise UsageError(str(error)) from error
     prepare_folder(Path(config["runs_dir"]), ".")
 
@@ -611,6 +661,8 @@ def main() -> None:
         Console(stderr=True, highlight=False).print(f"[red]{error}[/]", soft_wrap=True)
         sys.exit(2)
     hydra_main()
+    if len(_records) > 1:
+        console.print(sweep_table(_records))
     sys.exit(1 if _failures else 0)
 
 

@@ -4,6 +4,7 @@ Each entry of BACKENDS builds an Executable from the learned netlist. The traine
 have the same interface and live with the engines in methods.
 """
 
+import copy
 import ctypes
 import shutil
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from codegen.toolchain import Library, compile_library, find_compiler
 
 Bits = NDArray[np.bool_]
 
+_NAME = "gatebench"  # prefix of the functions in every library
+
 
 class Stepper(Protocol):
     """A board inside a back end: steps without conversion, so that only the steps are timed."""
@@ -33,6 +36,16 @@ class Stepper(Protocol):
 
     def board(self) -> Bits:
         """The board now, bool (height, width)."""
+
+
+class Batch(Protocol):
+    """Items inside a back end, in its own layout: evaluated without conversion, so that only the evaluation is timed."""
+
+    def run(self, times: int) -> None:
+        """Evaluate the whole circuit on every item, `times` times over."""
+
+    def outputs(self) -> Bits:
+        """What the last run computed, bool (item, output); all false before the first."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,9 @@ class Executable(Protocol):
 
     def evaluate(self, bits: Bits) -> Bits:
         """bool (item, input) -> bool (item, output)."""
+
+    def batch(self, bits: Bits) -> Batch:
+        """Put items, bool (item, input), into the back end. Raises ValueError for bits of another shape or type."""
 
     def stepper(self, board: Bits, torus: bool) -> Stepper:
         """Put a board, bool (height, width), into the back end. Raises ValueError if the circuit is no 3x3 stencil."""
@@ -102,6 +118,32 @@ class _Words:
         return unpack_board(self.rows, self.width)
 
 
+@dataclass
+class _Blocks:
+    """A batch in packed words (see codegen.pack): `evaluate` fills out from blocks, the given number of times."""
+
+    n_items: int
+    blocks: NDArray[np.uint64]
+    out: NDArray[np.uint64]
+    evaluate: Callable[[NDArray[np.uint64], NDArray[np.uint64], int], None]
+
+    @classmethod
+    def of(
+        cls, netlist: Netlist, bits: Bits, words: int, evaluate: Callable[[NDArray[np.uint64], NDArray[np.uint64], int], None]
+    ) -> "_Blocks":
+        packed = pack_items(check_bits(netlist, bits), words)
+        blocks = _aligned(packed.size).reshape(packed.shape)
+        blocks[:] = packed
+        out = _aligned(len(blocks) * netlist.n_outputs * words).reshape(len(blocks), netlist.n_outputs, words)
+        return cls(len(bits), blocks, out, evaluate)
+
+    def run(self, times: int) -> None:
+        self.evaluate(self.blocks, self.out, times)
+
+    def outputs(self) -> Bits:
+        return unpack_items(self.out, self.n_items)
+
+
 class NumpyCircuit:
     """The oracle as a back end: `simulate`, one bool an item."""
 
@@ -112,8 +154,27 @@ class NumpyCircuit:
     def evaluate(self, bits: Bits) -> Bits:
         return simulate(self.netlist, bits)
 
+    def batch(self, bits: Bits) -> Batch:
+        return _NumpyBatch(self.netlist, check_bits(self.netlist, bits).copy())
+
     def stepper(self, board: Bits, torus: bool) -> Stepper:
         return _NumpyStepper(self.netlist, _check_stencil(self.netlist, board), torus)
+
+
+@dataclass
+class _NumpyBatch:
+    netlist: Netlist
+    bits: Bits
+
+    def __post_init__(self) -> None:
+        self._outputs = np.zeros((len(self.bits), self.netlist.n_outputs), dtype=bool)
+
+    def run(self, times: int) -> None:
+        for _ in range(times):
+            self._outputs = simulate(self.netlist, self.bits)
+
+    def outputs(self) -> Bits:
+        return self._outputs
 
 
 @dataclass
@@ -141,8 +202,15 @@ class NumbaCircuit:
         self._program = emit_numba.program(self.netlist)
 
     def evaluate(self, bits: Bits) -> Bits:
-        blocks = pack_items(check_bits(self.netlist, bits), emit_numba.BLOCK_WORDS)
-        return unpack_items(emit_numba.evaluate(self._program, blocks), len(bits))
+        return _evaluated(self.batch(bits))
+
+    def batch(self, bits: Bits) -> Batch:
+        return _Blocks.of(
+            self.netlist,
+            bits,
+            emit_numba.BLOCK_WORDS,
+            lambda blocks, out, times: emit_numba.evaluate(self._program, blocks, out, times),
+        )
 
     def stepper(self, board: Bits, torus: bool) -> Stepper:
         board = _check_stencil(self.netlist, board)
@@ -183,23 +251,30 @@ class CompiledCircuit:
     def __init__(
         self, netlist: Netlist, passes: list[PassReport], isa: str, flags: tuple[str, ...], inline: bool, timeout: float
     ) -> None:
-        name = "gatebench"
         self.netlist = netlist
-        source = emit_c(netlist, isa, name, inline)
+        source = emit_c(netlist, isa, _NAME, inline)
         library = compile_library(source, flags, timeout)
         self.facts = Facts(isa, netlist.n_gates, netlist.depth, count_operators(netlist), tuple(passes), source, library)
-        loaded = ctypes.CDLL(str(library.path))
-        self._eval = getattr(loaded, f"{name}_eval")
-        self._eval.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-        self._eval.restype = None
-        self._stencil = CompiledStencil(loaded, name) if is_stencil(netlist) else None
+        self._load(library.path)
+
+    def _load(self, path: Path) -> None:
+        """Bind the functions of a library of this circuit."""
+        library = ctypes.CDLL(str(path))
+        eval_times = getattr(library, f"{_NAME}_eval_times")
+        eval_times.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
+        eval_times.restype = None
+
+        def evaluate(blocks: NDArray[np.uint64], out: NDArray[np.uint64], times: int) -> None:
+            eval_times(blocks.ctypes.data, out.ctypes.data, len(blocks), times)
+
+        self._evaluate = evaluate
+        self._stencil = CompiledStencil(library, _NAME) if is_stencil(self.netlist) else None
 
     def evaluate(self, bits: Bits) -> Bits:
-        words = LANES[self.facts.isa]
-        blocks = pack_items(check_bits(self.netlist, bits), words)
-        out = np.empty((len(blocks), self.netlist.n_outputs, words), dtype=np.uint64)
-        self._eval(blocks.ctypes.data, out.ctypes.data, len(blocks))
-        return unpack_items(out, len(bits))
+        return _evaluated(self.batch(bits))
+
+    def batch(self, bits: Bits) -> Batch:
+        return _Blocks.of(self.netlist, bits, LANES[self.facts.isa], self._evaluate)
 
     def stepper(self, board: Bits, torus: bool) -> Stepper:
         board = _check_stencil(self.netlist, board)
@@ -219,7 +294,7 @@ class HandWritten:
         source = emit_stencil(functions, isa)
         library = compile_library(source, ("-O3",), timeout)
         self.facts = Facts(isa, source=source, library=library)
-        self._stencil = CompiledStencil(ctypes.CDLL(str(library.path)), "gatebench")
+        self._stencil = CompiledStencil(ctypes.CDLL(str(library.path)), _NAME)
 
     def evaluate(self, bits: Bits) -> Bits:
         middles = []
@@ -228,6 +303,9 @@ class HandWritten:
             stepper.run(1)
             middles.append(stepper.board()[1, 1])
         return np.array(middles, dtype=bool).reshape(len(bits), 1)
+
+    def batch(self, bits: Bits) -> Batch:
+        raise ValueError(f"Hand-written C only steps boards; got {len(bits)} items to evaluate in bulk.")
 
     def stepper(self, board: Bits, torus: bool) -> Stepper:
         return self._stencil.stepper(check_board(board), torus)
@@ -261,10 +339,17 @@ BACKENDS: dict[str, Callable[[Netlist, float], CircuitExecutable]] = {
 }
 
 
-def second_copy(library: Library, folder: Path) -> CompiledStencil:
+def second_copy(circuit: CompiledCircuit, folder: Path) -> CompiledCircuit:
     """The same library loaded a second time, for an A/A comparison: equal code at another address."""
-    copy = Path(shutil.copy(library.path, folder / "second_copy.so"))
-    return CompiledStencil(ctypes.CDLL(str(copy)), "gatebench")
+    assert circuit.facts.library is not None
+    second = copy.copy(circuit)
+    second._load(Path(shutil.copy(circuit.facts.library.path, folder / "second_copy.so")))
+    return second
+
+
+def _evaluated(batch: Batch) -> Bits:
+    batch.run(1)
+    return batch.outputs()
 
 
 def _aligned(words: int) -> NDArray[np.uint64]:

@@ -1,4 +1,4 @@
-"""Print a netlist as C: one statement a gate on words of lanes, a loop over blocks, and a board stepper for stencils.
+"""Print a netlist as C: one statement a gate on words of lanes, loops over blocks, and a board stepper for stencils.
 
 The text is C99 on uint64_t, or, with LANES above 1, the same statements on gcc's and clang's vector types, which both
 map to the machine's widest registers. It needs no headers but stdint.h, stddef.h and string.h.
@@ -44,8 +44,8 @@ def emit_c(netlist: Netlist, isa: str, name: str = "gatebench", inline: bool = T
     isa: a key of LANES; `c99` is plain uint64_t. inline: False leaves the gates in a function of their own that is called
     once a word, the published style. The netlist must be lowered to two-input gates.
 
-    Defines NAME_eval(in, out, n_blocks) on the block layout of codegen.pack with LANES[isa] words, and for a netlist of
-    nine inputs and one output NAME_steps and NAME_work_words (see stencil.c).
+    Defines NAME_eval(in, out, n_blocks) on the block layout of codegen.pack with LANES[isa] words, NAME_eval_times, which
+    repeats it, and for a netlist of nine inputs and one output NAME_steps and NAME_work_words (see stencil.c).
     """
     if netlist.arity.max(initial=0) > 2:
         raise ValueError("Expected gates of at most two inputs; call passes.lower on the netlist first.")
@@ -115,16 +115,20 @@ _INCLUDES = """\
 #include <stdint.h>
 #include <string.h>
 
-/* Gates must end up in the loop that calls them, and short loops over signals unrolled: else operands go through memory. */
+/* Gates must end up in the loop that calls them, and short loops over signals unrolled: else operands go through memory.
+   NOINLINE keeps a loop that only repeats the work from being merged with the work. */
 #if defined(__clang__)
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define NOINLINE __attribute__((noinline))
 #elif defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
+#define NOINLINE __attribute__((noinline))
 #else
 #define INLINE static inline
 #define UNROLL
+#define NOINLINE
 #endif
 """
 
@@ -143,12 +147,19 @@ static const V LANE_NUMBERS = {LANE_LIST};
 
 _EVAL = """\
 /* in: n_blocks x N_IN x LANES words, out: n_blocks x N_OUT x LANES words; neither need be aligned. */
-void NAME_eval(const uint64_t *in, uint64_t *out, size_t n_blocks) {
+NOINLINE void NAME_eval(const uint64_t *in, uint64_t *out, size_t n_blocks) {
     V inputs[N_IN + 1], outputs[N_OUT + 1];
     for (size_t block = 0; block < n_blocks; block++) {
         memcpy(inputs, in + block * N_IN * LANES, N_IN * sizeof(V));
         NAME_block(inputs, outputs);
         memcpy(out + block * N_OUT * LANES, outputs, N_OUT * sizeof(V));
+    }
+}
+
+/* The same, over and over: what a call from outside costs is then shared by all of them. */
+void NAME_eval_times(const uint64_t *in, uint64_t *out, size_t n_blocks, size_t times) {
+    for (; times > 0; times--) {
+        NAME_eval(in, out, n_blocks);
     }
 }
 """

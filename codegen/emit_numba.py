@@ -45,11 +45,9 @@ def program(netlist: Netlist) -> Program:
     return Program(netlist.n_inputs, op, slots, n_slots, slot_of[netlist.outputs], netlist.inverted)
 
 
-def evaluate(compiled: Program, blocks: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """uint64 (block, input, word) -> uint64 (block, output, word)."""
-    out = np.empty((len(blocks), len(compiled.outputs), blocks.shape[2]), dtype=np.uint64)
-    _evaluate(compiled.op, compiled.slots, compiled.n_slots, compiled.outputs, compiled.inverted, blocks, out)
-    return out
+def evaluate(compiled: Program, blocks: NDArray[np.uint64], out: NDArray[np.uint64], times: int = 1) -> None:
+    """Evaluate blocks, uint64 (block, input, word), into out, uint64 (block, output, word); all of it `times` times."""
+    _evaluate(compiled.op, compiled.slots, compiled.n_slots, compiled.outputs, compiled.inverted, blocks, out, times)
 
 
 def step_board(compiled: Program, rows: NDArray[np.uint64], width: int, torus: bool, steps: int) -> NDArray[np.uint64]:
@@ -132,16 +130,17 @@ def _run_gates(op, slots, values, words):
 
 
 @njit(cache=True)
-def _evaluate(op, slots, n_slots, outputs, inverted, blocks, out):
+def _evaluate(op, slots, n_slots, outputs, inverted, blocks, out, times):
     n_blocks, n_inputs, words = blocks.shape
     values = np.zeros((n_slots, words), np.uint64)
-    for block in range(n_blocks):
-        values[:n_inputs] = blocks[block]
-        _run_gates(op, slots, values, words)
-        for output in range(len(outputs)):
-            flip = ~np.uint64(0) if inverted[output] else np.uint64(0)
-            for w in range(words):
-                out[block, output, w] = values[outputs[output], w] ^ flip
+    for _ in range(times):
+        for block in range(n_blocks):
+            values[:n_inputs] = blocks[block]
+            _run_gates(op, slots, values, words)
+            for output in range(len(outputs)):
+                flip = ~np.uint64(0) if inverted[output] else np.uint64(0)
+                for w in range(words):
+                    out[block, output, w] = values[outputs[output], w] ^ flip
 
 
 @njit(cache=True)

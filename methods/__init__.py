@@ -6,6 +6,8 @@ from methods.base import Method, MethodError  # isort: skip
 from methods.dense import DenseConfig, build_dense
 from methods.relaxations import RELAXATIONS
 
-METHODS: dict[str, Method] = {"dlgn": Method(DenseConfig, build_dense)}
+METHODS: dict[str, Method] = {"dlgn": Method(DenseConfig, build_dense), "warp": Method(DenseConfig, build_dense)}
+# Engines by name; methods.engine.build_engine makes one. Each imports its framework only when it is made.
+ENGINES = ("torch", "jax")
 
-__all__ = ["METHODS", "RELAXATIONS", "Method", "MethodError"]
+__all__ = ["ENGINES", "METHODS", "RELAXATIONS", "Method", "MethodError"]

@@ -1,4 +1,4 @@
-"""What a method is: a function from its settings, a task's shape and a seed to a network, on one relaxation."""
+"""What a method is: a function from its settings, a task's data and a seed to a network, on one relaxation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from methods.network import Network
+from methods.network import Network, Parameters
 
 
 class MethodError(ValueError):
@@ -17,7 +17,7 @@ class MethodError(ValueError):
 @dataclass(frozen=True)
 class Method:
     """An entry of METHODS. config: the dataclass that checks conf/method/<name>.yaml; build makes the network and its
-    starting theta from one, the task's numbers of inputs and outputs, and a generator."""
+    starting parameters from one, the task's training inputs (item, input), its number of outputs, and a generator."""
 
     config: type
-    build: Callable[[Any, int, int, np.random.Generator], tuple[Network, NDArray[np.float32]]]
+    build: Callable[[Any, NDArray[Any], int, np.random.Generator], tuple[Network, Parameters]]

@@ -1,21 +1,34 @@
 """Dense networks: layers of gates with fixed random wiring, for any relaxation."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from methods import thresholds
 from methods.base import MethodError
-from methods.network import Layer, Network
+from methods.network import Layer, Network, Parameters
 from methods.relaxations import RELAXATIONS
+from methods.smoothing import MODES
 from methods.wiring import WIRINGS
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True)
+class ThresholdConfig:
+    """Learned thresholds on real-valued inputs: bits a feature, and the width of the relaxed step in the features' units."""
+
+    bits: Annotated[int, Field(ge=1)]
+    softness: Positive
 
 
 @dataclass(frozen=True)
 class DenseConfig:
-    """conf/method/dlgn.yaml. widths: gates in each layer; one of a gate an output is added if the last is not that wide.
+    """conf/method/dlgn.yaml and warp.yaml. widths: gates in each layer; one of a gate an output is added if the last is not
+    that wide. residual: probability of "copy the first input" at the start, None for a random start.
 
     Raises MethodError, naming the setting, for a choice that does not exist.
     """
@@ -25,23 +38,40 @@ class DenseConfig:
     arity: int
     wiring: str
     widths: list[Annotated[int, Field(ge=1)]]
-    pass_through: float | None
-    temperature: Annotated[float, Field(gt=0)]
+    residual: Annotated[float, Field(gt=0, lt=1)] | None
+    temperature: Positive
+    smoothing: str
+    thresholds: ThresholdConfig | None
 
     def __post_init__(self) -> None:
         for setting, choice, known in (
             ("relaxation", self.relaxation, RELAXATIONS),
             ("wiring", self.wiring, WIRINGS),
             ("arity", self.arity, RELAXATIONS[self.relaxation].ARITIES if self.relaxation in RELAXATIONS else ()),
+            ("smoothing", self.smoothing, MODES),
         ):
             if choice not in known:
                 raise MethodError(f"There is no method.{setting}={choice} here. Choices: {', '.join(map(str, known))}.")
 
 
 def build_dense(
-    config: DenseConfig, n_inputs: int, n_outputs: int, rng: np.random.Generator
-) -> tuple[Network, NDArray[np.float32]]:
-    """The network and its starting theta, float32 (param, value)."""
+    config: DenseConfig, inputs: NDArray[Any], n_outputs: int, rng: np.random.Generator
+) -> tuple[Network, Parameters]:
+    """The network and its starting parameters; inputs: (item, input), bool, or real-valued where thresholds are learned.
+
+    Raises MethodError if the inputs and thresholds do not fit, or if some input reaches no output.
+    """
+    n_inputs = inputs.shape[1]
+    spec = None
+    parameters: Parameters = {}
+    if config.thresholds is not None:
+        if inputs.dtype == np.bool_:
+            raise MethodError("method.thresholds are for real-valued inputs, and this task's are bits. Set it to null.")
+        spec = thresholds.Thresholds(n_inputs, config.thresholds.bits, config.thresholds.softness)
+        parameters["thresholds"] = thresholds.init(inputs, spec.n_bits)
+        n_inputs *= spec.n_bits
+    elif inputs.dtype != np.bool_:
+        raise MethodError("This task's inputs are real-valued. Set method.thresholds, such as {bits: 4, softness: 0.05}.")
     widths = config.widths if config.widths[-1:] == [n_outputs] else [*config.widths, n_outputs]
     layers = []
     n_params, n_signals = 0, n_inputs
@@ -49,5 +79,13 @@ def build_dense(
         fan_in = WIRINGS[config.wiring](n_signals, width, config.arity, rng)
         layers.append(Layer(fan_in, np.arange(n_params, n_params + width, dtype=np.int32)))
         n_params, n_signals = n_params + width, width
-    network = Network(config.relaxation, n_inputs, tuple(layers), config.temperature)
-    return network, RELAXATIONS[config.relaxation].init(rng, n_params, config.arity, config.pass_through)
+    network = Network(config.relaxation, n_inputs, tuple(layers), config.temperature, config.smoothing, spec)
+    unreached = network.unreached_inputs()
+    if len(unreached):
+        raise MethodError(
+            f"{len(unreached)} of the {n_inputs} inputs, first {unreached[0]}, reach no output through layers of"
+            f" {', '.join(map(str, widths))} gates with {config.arity} inputs each. Widen the narrow ones (a layer reads at most"
+            f" {config.arity} times as many signals as it has gates), or add layers: method.widths."
+        )
+    parameters["theta"] = RELAXATIONS[config.relaxation].init(rng, n_params, config.arity, config.temperature, config.residual)
+    return network, parameters

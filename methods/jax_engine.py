@@ -1,69 +1,162 @@
-"""The trained network as a back end in jax (nn-jax): its hard forward, compiled by XLA."""
+"""The jax engine: runs of steps compiled whole by XLA, one lax.scan over the batches."""
 
+import time
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from numpy.typing import NDArray
 
+from methods.engine import Bits, EngineState, Inputs, OptimiserConfig, Steps
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Network, forward
-from methods.stencil import neighbourhoods
+from methods.network import Columns, Network, Parameters, forward, relaxed
+from methods.readout import bit_error
+from methods.relaxations import RELAXATIONS
+from methods.smoothing import Smoothing, step_key
+from methods.thresholds import bits
 
-Bits = NDArray[np.bool_]
+
+class JaxEngine:
+    """Trains with AdamW (optax). All that changes is one tree, so a run of steps is one call of one compiled function."""
+
+    def __init__(
+        self,
+        network: Network,
+        parameters: Parameters,
+        optimiser: OptimiserConfig,
+        inputs: Inputs,
+        target: Bits,
+        seed: int,
+    ) -> None:
+        self._network = network
+        self._relaxation = RELAXATIONS[network.relaxation]
+        self._layers = _columns(network)
+        self._data = jnp.asarray(_signal_major(inputs)), jnp.asarray(_signal_major(target))
+        self._optimiser = optax.chain(
+            optax.clip_by_global_norm(optimiser.clip_norm),
+            optax.scale_by_adam(*optimiser.betas, eps=optimiser.epsilon),
+            optax.add_decayed_weights(optimiser.weight_decay, mask={name: name == "theta" for name in parameters}),
+        )
+        trained = {name: jnp.asarray(value) for name, value in parameters.items()}
+        norms = jnp.full(len(network.layers), jnp.nan, dtype=jnp.float32)
+        self._carry = trained, self._optimiser.init(trained), jnp.asarray(0, dtype=jnp.uint32), norms
+        self._run = jax.jit(partial(_run, network, self._optimiser, seed))
+        self._soft = jax.jit(partial(_outputs, network))
+        self._hard = jax.jit(partial(_hard, network))
+
+    def prepare(self, batch_size: int | None, n_steps: int) -> float:
+        started = time.perf_counter()
+        batches = None if batch_size is None else jnp.zeros((n_steps, batch_size), dtype=jnp.int32)
+        self._run.lower(self._layers, *self._data, self._carry, batches, jnp.zeros(n_steps, dtype=jnp.float32)).compile()
+        return time.perf_counter() - started
+
+    def run(self, batches: NDArray[np.int64] | None, rates: NDArray[np.float32]) -> Steps:
+        indices = None if batches is None else jnp.asarray(batches, dtype=jnp.int32)
+        self._carry, (losses, finite) = self._run(self._layers, *self._data, self._carry, indices, jnp.asarray(rates))
+        bad = np.flatnonzero(~np.asarray(finite))
+        until = bad[0] + 1 if len(bad) else len(rates)
+        return Steps(np.asarray(losses)[:until], not len(bad))
+
+    def soft(self, inputs: Inputs) -> NDArray[np.float32]:
+        return np.asarray(self._soft(self._layers, self._carry[0], jnp.asarray(_signal_major(inputs)))).T
+
+    def hard(self, inputs: Inputs) -> Bits:
+        tables = self._relaxation.truth_tables(np.asarray(self._carry[0]["theta"]))
+        coefficients = monomial_coefficients(tables, self._network.arity).astype(np.float32)
+        outputs = self._hard(self._layers, coefficients, self._carry[0], jnp.asarray(_signal_major(inputs)))
+        return np.asarray(outputs).T > 0.5
+
+    def parameters(self) -> Parameters:
+        return {name: np.array(value) for name, value in self._carry[0].items()}
+
+    def gradient_norms(self) -> NDArray[np.float32]:
+        return np.array(self._carry[3])
+
+    def state(self) -> EngineState:
+        trained, optimiser, step, _ = self._carry
+        adam = _adam(optimiser)
+        state: EngineState = {"step": np.array([int(step)])}
+        for name in trained:
+            state[name] = np.array(trained[name])
+            state[f"{name}.first"], state[f"{name}.second"] = np.array(adam.mu[name]), np.array(adam.nu[name])
+        return state
+
+    def load_state(self, state: EngineState) -> None:
+        trained, optimiser, _, norms = self._carry
+        names = list(trained)
+        adam = _adam(optimiser)._replace(
+            count=jnp.asarray(int(state["step"][0]), dtype=jnp.int32),
+            mu={name: jnp.asarray(state[f"{name}.first"]) for name in names},
+            nu={name: jnp.asarray(state[f"{name}.second"]) for name in names},
+        )
+        optimiser = tuple(adam if isinstance(part, optax.ScaleByAdamState) else part for part in optimiser)
+        loaded = {name: jnp.asarray(state[name]) for name in names}
+        self._carry = loaded, optimiser, jnp.asarray(int(state["step"][0]), dtype=jnp.uint32), norms
 
 
-class JaxNetwork:
-    """The trained network's hard forward in float32 under jax.jit.
+def _adam(optimiser: Any) -> optax.ScaleByAdamState:
+    return next(part for part in optimiser if isinstance(part, optax.ScaleByAdamState))
 
-    batch: items run at once (the items are padded to a multiple of it); None runs all.
-    """
 
-    def __init__(self, network: Network, tables: NDArray[np.uint64], batch: int | None = None) -> None:
-        self.batch = batch
-        coefficients = monomial_coefficients(tables, network.arity).astype(np.float32)
-        # Index arrays are arguments of the compiled function, not constants in it: XLA would fold them at great length.
-        layers = [(list(layer.fan_in.T), coefficients[layer.param]) for layer in network.layers]
-        self._layers = jax.tree.map(jnp.asarray, layers)
-        self._items = jax.jit(partial(_in_batches, batch=batch))
-        self._board = jax.jit(partial(_step, batch=batch), static_argnames="torus")
+def _run(
+    network: Network, optimiser: Any, seed: int, layers: Any, x: Any, target: Any, carry: Any, batches: Any, rates: Any
+) -> Any:
+    """Steps in one scan; a step whose loss or gradient is not finite changes nothing, nor do those after it."""
 
-    def evaluate(self, bits: Bits) -> Bits:
-        x = jnp.asarray(bits.T, dtype=jnp.float32)
-        return np.asarray(self._items(self._layers, x)).T > 0.5
+    def step(carry: Any, now: Any) -> Any:
+        trained, state, count, norms = carry
+        rate, batch = now
 
-    def stepper(self, board: Bits, torus: bool) -> "_JaxStepper":
-        return _JaxStepper(self, board, torus)
+        def loss_of(trained: Any) -> Any:
+            items, wanted = (x, target) if batch is None else (x[:, batch], target[:, batch])
+            smoothing = _smoothing(network.smoothing, step_key(seed, count))
+            return bit_error(jnp, _outputs(network, layers, trained, items, smoothing), wanted)
+
+        loss, grads = jax.value_and_grad(loss_of)(trained)
+        finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
+        updates, next_state = optimiser.update(grads, state, trained)
+        moved = jax.tree.map(lambda value, update: value - rate * update, trained, updates)
+        norms = jnp.stack([jnp.linalg.norm(grads["theta"][param]) for _, param in layers])
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), (moved, next_state), (trained, state))
+        return (*kept, count + finite.astype(jnp.uint32), norms), (loss, finite)
+
+    return jax.lax.scan(step, carry, (rates, batches))
+
+
+def _outputs(network: Network, layers: Any, trained: Any, x: Any, smoothing: Smoothing | None = None) -> Any:
+    *_, last = relaxed(jnp, _take, network, layers, trained, x, smoothing)
+    return last
+
+
+def _hard(network: Network, layers: list[Columns], coefficients: Any, trained: Any, x: Any) -> Any:
+    if network.thresholds is not None:
+        x = bits(jnp, trained["thresholds"], x, network.thresholds)[1].astype(jnp.float32)
+    return forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x)
+
+
+def _smoothing(mode: str, key: Any) -> Smoothing | None:
+    if mode == "soft":
+        return None
+    return Smoothing(
+        mode,
+        key,
+        lambda start, n: jnp.arange(start, start + n, dtype=jnp.uint32),
+        jax.lax.stop_gradient,
+        lambda value: value.astype(jnp.float32),
+    )
+
+
+def _columns(network: Network) -> list[Columns]:
+    # Index arrays are arguments of the compiled functions, not constants in them: XLA would fold those at great length.
+    return [([jnp.asarray(column) for column in layer.fan_in.T], jnp.asarray(layer.param)) for layer in network.layers]
 
 
 def _take(x: jax.Array, rows: jax.Array) -> jax.Array:
     return x.at[rows].get(mode="promise_in_bounds")
 
 
-def _in_batches(layers: list[tuple[list[jax.Array], jax.Array]], x: jax.Array, batch: int | None) -> jax.Array:
-    n_items = x.shape[1]
-    size = min(batch or n_items, n_items)
-    n_batches = -(-n_items // size)
-    padded = jnp.pad(x, ((0, 0), (0, n_batches * size - n_items)))
-    parts = padded.reshape(x.shape[0], n_batches, size).transpose(1, 0, 2)
-    outputs = jax.lax.map(lambda part: forward(evaluate, _take, layers, part), parts)  # (batch, output, item)
-    return outputs.transpose(1, 0, 2).reshape(outputs.shape[1], n_batches * size)[:, :n_items]
-
-
-def _step(layers: list[tuple[list[jax.Array], jax.Array]], board: jax.Array, torus: bool, batch: int | None) -> jax.Array:
-    return _in_batches(layers, neighbourhoods(jnp, board, torus), batch).reshape(board.shape)
-
-
-class _JaxStepper:
-    def __init__(self, network: JaxNetwork, board: Bits, torus: bool) -> None:
-        self._network, self._torus = network, torus
-        self._now = jnp.asarray(board, dtype=jnp.float32)
-
-    def run(self, steps: int) -> None:
-        for _ in range(steps):
-            self._now = self._network._board(self._network._layers, self._now, torus=self._torus)
-        self._now.block_until_ready()
-
-    def board(self) -> Bits:
-        return np.asarray(self._now) > 0.5
+def _signal_major(items: NDArray[Any]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(items.T, dtype=np.float32)

@@ -1,142 +1,533 @@
-"""Fused CPU kernels for one layer of two-input gates: an acceleration of methods.multilinear, not a second definition.
+"""Fused CPU kernels of a whole network: an acceleration of what methods.network defines, not a second definition.
 
-Items are on the last axis, so each gather is a contiguous row that streams through the cache. The gradient to x is a
-gather as well, over the consumers of each signal, so no two threads write one place and the result is the same to the
-bit for any number of threads.
+Items are processed in tiles of sixteen, one vector: signal s of tile t is the sixteen values at values[t, s]. A gate is then
+straight-line code on whole vectors, the signals of two layers of a tile fit a cache that the whole batch does not, and
+tiles are independent, so threads meet once a pass and not once a layer.
 
-Only `_reduce_row` leaves the order of its sums to the compiler (fastmath), and it is a function of its own because numba
-optimises a parallel kernel once more when it loads it from its cache: a sum inside one would then be added in another order
-than in the process that compiled it, and a first run would train to other bits than a second.
+The result is the same to the bit for any number of threads. Within a tile one thread adds up the gradient of each signal in
+the order of the rows; each group of tiles adds up the gradient of each parameter on its own; and the groups, which are fixed
+by the batch and not by the threads, are added in order.
+
+Two-input gates are written out; the other arities go through levels of Horner's rule kept in the cache.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from methods.dlgn import COEFFICIENTS, N_FUNCTIONS
 from methods.network import Network
+from methods.simd import (
+    LANES,
+    add_first,
+    exp,
+    fma,
+    hashed_uniform,
+    largest,
+    load,
+    log,
+    mixed,
+    pair_sum,
+    prefetch,
+    rounded,
+    splat,
+    store,
+)
 
 Floats = NDArray[np.float32]
 
-
-@dataclass(frozen=True, eq=False)
-class Consumers:
-    """Who reads each signal: rows[start[s] : start[s + 1]] are the gates that read signal s, at input `positions`."""
-
-    start: NDArray[np.int32]
-    rows: NDArray[np.int32]
-    positions: NDArray[np.int32]
-
-
-def consumers(fan_in: NDArray[np.int32], n_signals: int) -> Consumers:
-    """The inverse of fan_in, int32 (row, k), over n_signals signals."""
-    flat = fan_in.ravel()
-    order = np.argsort(flat, kind="stable").astype(np.int32)
-    start = np.zeros(n_signals + 1, dtype=np.int32)
-    np.cumsum(np.bincount(flat, minlength=n_signals), out=start[1:])
-    return Consumers(start, order // fan_in.shape[1], order % fan_in.shape[1])
+# Rows ahead whose inputs are asked for: far enough to hide the latency of the outer caches, measured on layers of 8,000.
+_AHEAD = 8
+# Tiles are dealt to at most this many groups, each with its own sums of parameter gradients: no more threads than this
+# have work in the backward pass.
+_MAX_GROUPS = 16
+# Layers are taken together in the backward pass as long as the groups' sums stay below the larger of these: a number of
+# bytes that fits a cache, and a share of the activations.
+_SUMS_BYTES = 1 << 20
+_SUMS_SHARE = 0.1
+_HUGE_PAGE = 1 << 21
 
 
-@njit("(float32[:, ::1], int32[:, ::1], float32[:, ::1], float32[:, ::1])", parallel=True, cache=True)
-def forward(x, fan_in, coefficients, out):
-    """out[r] = c0 + c1 a + c2 b + c3 ab of row r, with a, b = x[fan_in[r]]; x (signal, item), out (row, item)."""
-    for row in prange(out.shape[0]):
-        a = x[fan_in[row, 0]]
-        b = x[fan_in[row, 1]]
-        c0, c1, c2, c3 = coefficients[row, 0], coefficients[row, 1], coefficients[row, 2], coefficients[row, 3]
-        o = out[row]
-        for item in range(out.shape[1]):
-            o[item] = c0 + c1 * a[item] + (c2 + c3 * a[item]) * b[item]
+@njit(cache=True)
+def _read(values, at, hard):
+    value = load(values, at)
+    if hard:
+        value = rounded(value)
+    return value
 
 
-@njit("(float32[::1], float32[::1], float32[::1], float32[::1])", fastmath=True, cache=True)
-def _reduce_row(a, b, g, out):
-    """The sums over items of g, g a, g b and g a b."""
-    g0, g1, g2, g3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-    for item in range(len(g)):
-        g_b = g[item] * b[item]
-        g0 += g[item]
-        g1 += g[item] * a[item]
-        g2 += g_b
-        g3 += g_b * a[item]
-    out[0], out[1], out[2], out[3] = g0, g1, g2, g3
+@njit(cache=True)
+def _terms(values, base, fan_in, row, coefficients, of_param, hard, scratch):
+    """The levels of Horner's rule but the last, in scratch: 2**k / 2 terms of the first input, half of that of the second, ..."""
+    n = coefficients.shape[1]
+    x = _read(values, base + LANES * fan_in[row, 0], hard)
+    for j in range(n // 2):
+        term = fma(splat(coefficients[of_param, 2 * j + 1]), x, splat(coefficients[of_param, 2 * j]))
+        store(scratch, LANES * j, term)
+    below, level = 0, n // 2
+    for position in range(1, fan_in.shape[1]):
+        n_terms = level // 2
+        x = _read(values, base + LANES * fan_in[row, position], hard)
+        for j in range(n_terms):
+            without, with_input = load(scratch, LANES * (below + 2 * j)), load(scratch, LANES * (below + 2 * j + 1))
+            store(scratch, LANES * (below + level + j), fma(with_input, x, without))
+        below, level = below + level, n_terms
+    return load(scratch, LANES * below)
 
 
-@njit("(float32[:, ::1], int32[:, ::1], float32[:, ::1], float32[:, ::1])", parallel=True, cache=True)
-def backward_coefficients(x, fan_in, grad, grad_coefficients):
-    """The gradient to the coefficients, (row, 4), from that to the outputs, (row, item)."""
-    for row in prange(grad.shape[0]):
-        _reduce_row(x[fan_in[row, 0]], x[fan_in[row, 1]], grad[row], grad_coefficients[row])
+@njit(cache=True)
+def _pack(array, tile, tiles, at):
+    """Sixteen items of each row of array, (row, item), to one vector a row from tiles[at] on; zeros after the last item."""
+    n_rows, n_items = array.shape
+    flat = array.reshape(-1)
+    first = LANES * tile
+    if first + LANES <= n_items:
+        for row in range(n_rows):
+            store(tiles, at + LANES * row, load(flat, row * n_items + first))
+    else:
+        for row in range(n_rows):
+            for lane in range(LANES):
+                item = first + lane
+                tiles[at + LANES * row + lane] = array[row, item] if item < n_items else np.float32(0)
 
 
-@njit(
-    "(float32[:, ::1], int32[:, ::1], float32[:, ::1], float32[:, ::1], int32[::1], int32[::1], int32[::1], float32[:, ::1])",
-    parallel=True,
-    cache=True,
-)
-def backward_inputs(x, fan_in, coefficients, grad, start, rows, positions, grad_x):
-    """The gradient to x, (signal, item): for each signal the sum over its consumers, in a fixed order."""
-    for signal in prange(grad_x.shape[0]):
-        o = grad_x[signal]
-        o[:] = np.float32(0)
-        for edge in range(start[signal], start[signal + 1]):
-            row = rows[edge]
-            position = positions[edge]
-            other = x[fan_in[row, 1 - position]]
-            slope, cross = coefficients[row, 1 + position], coefficients[row, 3]
-            g = grad[row]
-            for item in range(grad_x.shape[1]):
-                o[item] += g[item] * (slope + cross * other[item])
+@njit(cache=True)
+def _unpack(tiles, at, tile, array):
+    """The inverse of _pack."""
+    n_rows, n_items = array.shape
+    flat = array.reshape(-1)
+    first = LANES * tile
+    for row in range(n_rows):
+        if first + LANES <= n_items:
+            store(flat, row * n_items + first, load(tiles, at + LANES * row))
+        else:
+            for item in range(first, n_items):
+                array[row, item] = tiles[at + LANES * row + item - first]
+
+
+@njit(cache=True)
+def _forward_rows(values, tile, n_inputs, fan_in, param, number, coefficients, sigmoid, hard, noise, key, scratch):
+    n_rows, arity = fan_in.shape
+    base = tile * LANES * (n_inputs + n_rows)
+    one = splat(np.float32(1))
+    for row in range(n_rows):
+        if row + _AHEAD < n_rows:
+            for position in range(arity):
+                prefetch(values, base + LANES * fan_in[row + _AHEAD, position])
+        p = param[row]
+        if arity == 2:
+            a = _read(values, base + LANES * fan_in[row, 0], hard)
+            b = _read(values, base + LANES * fan_in[row, 1], hard)
+            with_b = fma(splat(coefficients[p, 3]), a, splat(coefficients[p, 2]))
+            value = fma(with_b, b, fma(splat(coefficients[p, 1]), a, splat(coefficients[p, 0])))
+        else:
+            value = _terms(values, base, fan_in, row, coefficients, p, hard, scratch)
+        if sigmoid:
+            if noise != np.float32(0):
+                u = hashed_uniform(np.uint32(mixed(np.uint32(number[row]) + key) + np.uint32(LANES * tile)))
+                value = fma(splat(noise), log(u) - log(one - u), value)
+            value = one / (one + exp(splat(np.float32(0)) - value))
+        store(values, base + LANES * (n_inputs + row), value)
+
+
+@njit(parallel=True, cache=True)
+def _forward(x, values, n_inputs, fan_in, param, number, coefficients, sigmoid, hard, noise, key, outputs, scratch):
+    """x, (input, item), through all rows to outputs, (output, item). values: float32 (tile * signal * 16,), a buffer."""
+    n_items = x.shape[1]
+    n_signals = n_inputs + fan_in.shape[0]
+    for tile in prange(-(-n_items // LANES)):
+        base = LANES * tile * n_signals
+        _pack(x, tile, values, base)
+        own = scratch[numba.get_thread_id()]
+        _forward_rows(values, tile, n_inputs, fan_in, param, number, coefficients, sigmoid, hard, noise, key, own)
+        _unpack(values, base + LANES * (n_signals - outputs.shape[0]), tile, outputs)
+
+
+@njit(cache=True)
+def _take_gradient(above, row, values, at, sigmoid):
+    """The gradient to a row's polynomial, from that to its value in above, which is zero again. The value is values[at]."""
+    grad = load(above, LANES * row)
+    store(above, LANES * row, splat(np.float32(0)))
+    if sigmoid:
+        value = load(values, at)
+        grad = grad * value * (splat(np.float32(1)) - value)
+    return grad
+
+
+@njit(cache=True)
+def _backward_rows(
+    values, base, n_inputs, fan_in, param, slot, coefficients, low, high, sigmoid, hard, above, first, below, sums, scratch
+):
+    """Rows low to high: add their coefficients' gradients to sums, and their inputs' to below, whose signal 0 is `first`.
+
+    above: the gradient to the rows' values, taken out as it is read. first < 0: nobody wants the inputs'.
+    """
+    arity, n_terms = fan_in.shape[1], coefficients.shape[1]
+    products = LANES * n_terms  # where in scratch the products of the inputs begin, after the terms
+    for row in range(low, high):
+        if row + _AHEAD < high:
+            for position in range(arity):
+                ahead = fan_in[row + _AHEAD, position]
+                prefetch(values, base + LANES * ahead)
+                if first >= 0:
+                    prefetch(below, LANES * (ahead - first))
+        p = param[row]
+        at = n_terms * slot[row]
+        grad = _take_gradient(above, row - low, values, base + LANES * (n_inputs + row), sigmoid)
+        if arity == 2:
+            a = _read(values, base + LANES * fan_in[row, 0], hard)
+            b = _read(values, base + LANES * fan_in[row, 1], hard)
+            grad_a, grad_b = grad * a, grad * b
+            total = pair_sum(pair_sum(grad, grad_a), pair_sum(grad_b, grad_a * b))
+            total = pair_sum(total, total)
+            add_first(sums, at, pair_sum(total, total), 4)
+            if first >= 0:
+                cross = splat(coefficients[p, 3])
+                to_a, to_b = LANES * (fan_in[row, 0] - first), LANES * (fan_in[row, 1] - first)
+                store(below, to_a, load(below, to_a) + fma(cross, grad_b, splat(coefficients[p, 1]) * grad))
+                store(below, to_b, load(below, to_b) + fma(cross, grad_a, splat(coefficients[p, 2]) * grad))
+            continue
+        if first >= 0:
+            _terms(values, base, fan_in, row, coefficients, p, hard, scratch)
+        store(scratch, products, grad)
+        n_products = 1
+        level = n_terms - 2  # the level of the last input but one's terms starts at n_terms - 4, and so on down
+        for position in range(arity - 1, -1, -1):
+            x = _read(values, base + LANES * fan_in[row, position], hard)
+            if first >= 0:
+                slope = splat(np.float32(0))
+                level -= 2 * n_products
+                for j in range(n_products):
+                    if position == 0:
+                        with_input = splat(coefficients[p, 2 * j + 1])
+                    else:
+                        with_input = load(scratch, LANES * (level + 2 * j + 1))
+                    slope = fma(load(scratch, products + LANES * j), with_input, slope)
+                to_x = LANES * (fan_in[row, position] - first)
+                store(below, to_x, load(below, to_x) + slope)
+            for j in range(n_products - 1, -1, -1):
+                product = load(scratch, products + LANES * j)
+                store(scratch, products + LANES * (2 * j + 1), product * x)
+                store(scratch, products + LANES * (2 * j), product)
+            n_products *= 2
+        for _ in range(4):  # sixteen lanes to one
+            if n_products == 1:
+                total = load(scratch, products)
+                store(scratch, products, pair_sum(total, total))
+            else:
+                n_products //= 2
+                for j in range(n_products):
+                    left, right = load(scratch, products + LANES * 2 * j), load(scratch, products + LANES * (2 * j + 1))
+                    store(scratch, products + LANES * j, pair_sum(left, right))
+        total = load(scratch, products)
+        if n_terms == 2:
+            add_first(sums, at, total, 2)
+        elif n_terms == 8:
+            add_first(sums, at, total, 8)
+        else:
+            for j in range(n_products):
+                add_first(sums, at + LANES * j, load(scratch, products + LANES * j), 16)
+
+
+@njit(parallel=True, cache=True)
+def _backward(
+    grad_outputs, values, n_inputs, fan_in, param, slot, coefficients, bounds, low, high, sigmoid, hard, grad_inputs, grads, sums,
+    scratch,
+):  # fmt: skip
+    """Layers high - 1 down to low on all tiles; sums: float32 (group, slot * 2**k), zero before.
+
+    grad_outputs, (output, item), is read if the span has the last layer; grad_inputs, (input, item), is written if it has
+    the first and there is anything to write.
+    """
+    n_groups = sums.shape[0]
+    n_items = grad_outputs.shape[1]
+    n_tiles = -(-n_items // LANES)
+    n_rows = fan_in.shape[0]
+    n_signals = n_inputs + n_rows
+    n_layers = len(bounds) - 1
+    for group in prange(n_groups):
+        thread = numba.get_thread_id()
+        above, below, room = grads[thread, 0], grads[thread, 1], scratch[thread]
+        for tile in range(group * n_tiles // n_groups, (group + 1) * n_tiles // n_groups):
+            base = LANES * tile * n_signals
+            if high == n_layers:
+                _pack(grad_outputs, tile, above, 0)
+            else:
+                _copy(values, base + LANES * (n_inputs + bounds[high - 1]), above, 0, bounds[high] - bounds[high - 1])
+            for layer in range(high - 1, low - 1, -1):
+                first = -1
+                if layer > 0:
+                    first = n_inputs + bounds[layer - 1]
+                elif grad_inputs.shape[0] > 0:
+                    first = 0
+                # Gradients that an earlier span left in place of the values have the activation behind them.
+                activated = sigmoid and (layer < high - 1 or high == n_layers)
+                _backward_rows(
+                    values, base, n_inputs, fan_in, param, slot, coefficients, bounds[layer], bounds[layer + 1], activated, hard,
+                    above, first, below, sums[group], room,
+                )  # fmt: skip
+                above, below = below, above
+            if low == 0:
+                _unpack(above, 0, tile, grad_inputs)
+                if grad_inputs.shape[0] > 0:
+                    above[: LANES * n_inputs] = np.float32(0)
+            else:
+                at = base + LANES * (n_inputs + bounds[low - 1])
+                for row in range(bounds[low] - bounds[low - 1]):
+                    store(values, at + LANES * row, _take_gradient(above, row, values, at + LANES * row, sigmoid))
+
+
+@njit(cache=True)
+def _copy(source, at, target, to, n):
+    for i in range(n):
+        store(target, to + LANES * i, load(source, at + LANES * i))
+
+
+@njit(parallel=True, cache=True)
+def _add_groups(sums):
+    """sums[0] = the sum over groups, in order; the others are zero again. sums: (group, n), n a multiple of 16."""
+    n_groups, n = sums.shape
+    n_blocks = n // LANES
+    n_chunks = min(_MAX_GROUPS, n_blocks)
+    for chunk in prange(n_chunks):
+        flat, zero = sums.reshape(-1), splat(np.float32(0))
+        for block in range(chunk * n_blocks // n_chunks, (chunk + 1) * n_blocks // n_chunks):
+            total = load(flat, LANES * block)
+            for group in range(1, n_groups):
+                total = total + load(flat, group * n + LANES * block)
+                store(flat, group * n + LANES * block, zero)
+            store(flat, LANES * block, total)
+
+
+_FUNCTIONS = np.ascontiguousarray(COEFFICIENTS.T).ravel()  # (4 * 16,)
+
+
+@njit(parallel=True, cache=True)
+def _softmax_coefficients(logits, inverse_temperature, hard, functions, weights, coefficients):
+    """DLGN's coefficients, (param, 4), from logits, (param, 16), and the softmax weights if that array has room for any."""
+    n_chunks = min(_MAX_GROUPS, len(logits))
+    for chunk in prange(n_chunks):
+        flat, out, kept = logits.reshape(-1), coefficients.reshape(-1), weights.reshape(-1)
+        for p in range(chunk * len(logits) // n_chunks, (chunk + 1) * len(logits) // n_chunks):
+            scaled = load(flat, LANES * p) * splat(inverse_temperature)
+            unnormalised = exp(scaled - largest(scaled))
+            weight = unnormalised / _total(unnormalised)
+            if len(kept) > 0:
+                store(kept, LANES * p, weight)
+            if hard:
+                chosen = np.argmax(logits[p])
+                for j in range(4):
+                    coefficients[p, j] = functions[LANES * j + chosen]
+            else:
+                c0, c1 = weight * load(functions, 0), weight * load(functions, LANES)
+                c2, c3 = weight * load(functions, 2 * LANES), weight * load(functions, 3 * LANES)
+                total = pair_sum(pair_sum(c0, c1), pair_sum(c2, c3))
+                total = pair_sum(total, total)
+                for j in range(4):
+                    coefficients[p, j] = np.float32(0)
+                add_first(out, 4 * p, pair_sum(total, total), 4)
+
+
+@njit(cache=True)
+def _total(a):
+    """The sum of the lanes, in every lane."""
+    for _ in range(4):
+        a = pair_sum(a, a)
+    return a
+
+
+@njit(parallel=True, cache=True)
+def _softmax_gradient(weights, inverse_temperature, functions, grad_coefficients):
+    """In place of the weights the gradient to the logits, (param, 16), from that to the coefficients, (param, 4)."""
+    n_chunks = min(_MAX_GROUPS, len(weights))
+    for chunk in prange(n_chunks):
+        kept = weights.reshape(-1)
+        for p in range(chunk * len(weights) // n_chunks, (chunk + 1) * len(weights) // n_chunks):
+            grad = splat(np.float32(0))
+            for j in range(4):
+                grad = fma(splat(grad_coefficients[p, j]), load(functions, LANES * j), grad)
+            weight = load(kept, LANES * p)
+            mean = _total(weight * grad)
+            store(kept, LANES * p, weight * (grad - mean) * splat(inverse_temperature))
 
 
 def set_threads(threads: int) -> None:
     """Threads of the kernels, at most those of the machine."""
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+
+
+class SoftmaxKernel:
+    """DLGN's coefficients from its logits and the gradient back; keeps the softmax weights between the two."""
+
+    def __init__(self) -> None:
+        self._weights = _NONE
+
+    def forward(self, logits: Floats, temperature: float, hard: bool, keep: bool) -> Floats:
+        """logits (param, 16) -> coefficients (param, 4); hard: those of the function with the largest logit.
+
+        keep: a backward will follow.
+        """
+        if keep and self._weights.shape != logits.shape:
+            self._weights = np.empty_like(logits)
+        coefficients = np.empty((len(logits), 4), dtype=np.float32)
+        weights = self._weights if keep else _NONE
+        _softmax_coefficients(logits, np.float32(1 / temperature), hard, _FUNCTIONS, weights, coefficients)
+        return coefficients
+
+    def backward(self, grad_coefficients: Floats, temperature: float) -> Floats:
+        """The gradient to the logits of the last forward that kept its weights; straight-through if that was hard.
+
+        A buffer that the next such forward overwrites.
+        """
+        _softmax_gradient(self._weights, np.float32(1 / temperature), _FUNCTIONS, grad_coefficients)
+        return self._weights
+
+
+_NONE = np.empty((0, N_FUNCTIONS), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Layers low to high - 1, taken together in the backward pass; params: those that their rows use, ascending, as a slice
+    if they are a run."""
+
+    low: int
+    high: int
+    n_params: int
+    params: NDArray[np.int32] | slice
 
 
 class Plan:
-    """A network's layers as the kernels take them, and their working memory.
+    """A network's rows as the kernels take them, and their working memory.
 
-    forward keeps the activations that backward needs; both write into buffers that are made anew only when the number of
-    items changes, because fresh memory every step costs more in page faults than the arithmetic.
-    Raises ValueError for a network whose gates do not have two inputs.
+    forward keeps the activations that backward turns into gradients in place, so each forward has at most one backward.
+    Buffers are made anew only when the number of items changes, because fresh memory every step costs more in page faults
+    than the arithmetic.
     """
 
-    def __init__(self, network: Network) -> None:
-        if network.arity != 2:
-            raise ValueError(f"The kernels run two-input gates; this network's have {network.arity}. Use train.kernels=false.")
-        self._layers = network.layers
-        self._consumers = [consumers(layer.fan_in, n) for layer, n in zip(network.layers, network.sources(), strict=True)]
+    def __init__(self, network: Network, sigmoid: bool) -> None:
+        """sigmoid: the gates' activation, else none (Relaxation.SIGMOID)."""
+        self._sigmoid = sigmoid
+        self._n_inputs = network.n_inputs
+        self._n_outputs = network.n_outputs
+        self._n_terms = 1 << network.arity
+        self._bounds = np.cumsum([0, *(layer.n_rows for layer in network.layers)])
+        self._fan_in, self._param, self._number = _by_first_input(network)
+        self._widest = max(*network.sources(), network.n_outputs)
+        self._scratch = _arena(_n_threads() * 2 * self._n_terms * LANES).reshape(_n_threads(), -1)
+        self._grads = _arena(_n_threads() * 2 * self._widest * LANES).reshape(_n_threads(), 2, -1)
+        self._grads[:] = 0
         self._n_items = -1
-        self._values: list[Floats] = []
-        self._grads: list[Floats] = []
+        self._values = self._sums = np.empty(0, dtype=np.float32)
+        self._slot = np.empty(0, dtype=np.int32)
+        self._spans: list[Span] = []
 
-    def forward(self, x: Floats, coefficients: Floats) -> Floats:
-        """x (input, item), coefficients (param, 4) -> (output, item), a buffer that the next call overwrites."""
-        if x.shape[1] != self._n_items:
-            self._n_items = x.shape[1]
-            self._values, self._grads = (
-                [np.empty((layer.n_rows, self._n_items), dtype=np.float32) for layer in self._layers] for _ in range(2)
-            )
-        for layer, values in zip(self._layers, self._values, strict=True):
-            forward(x, layer.fan_in, coefficients[layer.param], values)
-            x = values
-        return x
+    def forward(
+        self, x: Floats, coefficients: Floats, activation: bool = True, hard: bool = False, noise: float = 0.0, key: int = 0
+    ) -> Floats:
+        """x (input, item), coefficients (param, 2**k) -> (output, item).
 
-    def backward(self, x: Floats, coefficients: Floats, grad: Floats) -> Floats:
-        """The gradient to the coefficients, (param, 4), of the last forward, from that to its outputs."""
+        activation: with the sigmoid, if the gates have one. hard: every signal is read as 0 or 1. noise: factor of the
+        logistic noise in front of the sigmoid, drawn by key.
+        """
+        n_items = x.shape[1]
+        self._resize(n_items)
+        outputs = np.empty((self._n_outputs, n_items), dtype=np.float32)
+        _forward(
+            np.ascontiguousarray(x), self._values, self._n_inputs, self._fan_in, self._param, self._number,
+            np.ascontiguousarray(coefficients), self._sigmoid and activation, hard, np.float32(noise),
+            np.uint32(mixed(np.uint32(key))), outputs, self._scratch,
+        )  # fmt: skip
+        return np.asarray(outputs > 0.5, dtype=np.float32) if hard else outputs
+
+    def backward(
+        self, coefficients: Floats, grad: Floats, hard: bool = False, want_inputs: bool = False
+    ) -> tuple[Floats, Floats | None]:
+        """The gradients to the coefficients and, if wanted, to x of the last forward, from that to its outputs."""
+        grad, coefficients = np.ascontiguousarray(grad), np.ascontiguousarray(coefficients)
         grad_coefficients = np.zeros_like(coefficients)
-        for index in reversed(range(len(self._layers))):
-            layer = self._layers[index]
-            inputs = self._values[index - 1] if index else x
-            of_rows = np.empty((layer.n_rows, 4), dtype=np.float32)
-            backward_coefficients(inputs, layer.fan_in, grad, of_rows)
-            np.add.at(grad_coefficients, layer.param, of_rows)
-            if index:
-                readers, below = self._consumers[index], self._grads[index - 1]
-                of_layer = coefficients[layer.param]
-                backward_inputs(inputs, layer.fan_in, of_layer, grad, readers.start, readers.rows, readers.positions, below)
-                grad = below
-        return grad_coefficients
+        grad_inputs = np.empty((self._n_inputs if want_inputs else 0, self._n_items), dtype=np.float32)
+        for span in reversed(self._spans):
+            _backward(
+                grad, self._values, self._n_inputs, self._fan_in, self._param, self._slot, coefficients, self._bounds, span.low,
+                span.high, self._sigmoid, hard, grad_inputs, self._grads, self._sums, self._scratch,
+            )  # fmt: skip
+            _add_groups(self._sums)
+            used = self._sums[0, : span.n_params * self._n_terms]
+            grad_coefficients[span.params] += used.reshape(-1, self._n_terms)
+            used[:] = 0
+        return grad_coefficients, grad_inputs if want_inputs else None
+
+    def _resize(self, n_items: int) -> None:
+        if n_items == self._n_items:
+            return
+        self._n_items = n_items
+        n_tiles = -(-n_items // LANES)
+        n_signals = self._n_inputs + len(self._fan_in)
+        self._values = _arena(n_tiles * n_signals * LANES)
+        n_groups = min(n_tiles, _MAX_GROUPS)
+        bytes_of_a_param = 4 * n_groups * self._n_terms
+        limit = max(_SUMS_BYTES, int(_SUMS_SHARE * self._values.nbytes)) // bytes_of_a_param
+        self._slot, self._spans = _spans(self._param, self._bounds, limit)
+        n_slots = max(span.n_params for span in self._spans)
+        self._sums = np.zeros((n_groups, -(-n_slots * self._n_terms // LANES) * LANES), dtype=np.float32)
+
+
+def _by_first_input(network: Network) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """fan_in over all signals, param and number in the network, of rows reordered within their layers.
+
+    Rows sorted by their first input read that one in order: a quarter less time on layers of 8,000. The last layer's stay in
+    place, as do those that share parameters, whose neighbours read neighbouring signals as it is.
+    """
+    fan_ins, params, numbers = [], [], []
+    place = np.arange(network.n_inputs, dtype=np.int32)  # where the signals of the layer before have gone
+    first_signal, first_row = 0, 0
+    for layer in network.layers:
+        fan_in = place[layer.fan_in]
+        order = np.arange(layer.n_rows)
+        if layer is not network.layers[-1] and len(np.unique(layer.param)) == layer.n_rows:
+            order = np.argsort(fan_in[:, 0], kind="stable")
+        fan_ins.append(fan_in[order] + first_signal)
+        params.append(layer.param[order])
+        numbers.append(first_row + order)
+        first_signal, first_row = first_signal + len(place), first_row + layer.n_rows
+        place = np.argsort(order).astype(np.int32)
+    return (
+        np.ascontiguousarray(np.concatenate(fan_ins), dtype=np.int32),
+        np.concatenate(params).astype(np.int32),
+        np.concatenate(numbers).astype(np.int32),
+    )
+
+
+def _spans(param: NDArray[np.int32], bounds: NDArray[Any], limit: int) -> tuple[NDArray[np.int32], list[Span]]:
+    """Runs of layers with at most limit params (or one layer), and for each row its param's place among those of its span."""
+    slot = np.empty(len(param), dtype=np.int32)
+    spans: list[Span] = []
+    high = len(bounds) - 1
+    while high > 0:
+        low = high - 1
+        while low > 0 and len(np.unique(param[bounds[low - 1] : bounds[high]])) <= limit:
+            low -= 1
+        rows = slice(bounds[low], bounds[high])
+        params, slot[rows] = np.unique(param[rows], return_inverse=True)
+        first, last = int(params[0]), int(params[-1])
+        run = last - first + 1 == len(params)
+        spans.insert(0, Span(low, high, len(params), slice(first, last + 1) if run else params))
+        high = low
+    return slot, spans
+
+
+def _n_threads() -> int:
+    """The most threads that a kernel may ever run on: buffers have room for each."""
+    return int(numba.config.NUMBA_NUM_THREADS)
+
+
+def _arena(n: int) -> Floats:
+    """n float32 in memory that the system can map in huge pages: gathers from small ones miss the TLB."""
+    raw = np.empty(4 * n + _HUGE_PAGE, dtype=np.uint8)
+    first = -raw.ctypes.data % _HUGE_PAGE
+    return raw[first : first + 4 * n].view(np.float32)

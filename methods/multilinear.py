@@ -1,25 +1,57 @@
 """Boolean functions as real polynomials: one coefficient for each product of distinct inputs.
 
 On inputs 0 and 1 the polynomial is the function; on inputs in [0, 1], read as independent probabilities, it is the
-probability that the function is true.
+probability that the function is true. Sets of inputs are integers: bit j stands for input j.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+def rows_of_tables(tables: NDArray[np.uint64], arity: int) -> NDArray[np.int64]:
+    """int64 (function, 2**arity): the value of each function, 0 or 1, on each input row."""
+    return ((tables[:, None] >> np.arange(1 << arity, dtype=np.uint64)) & np.uint64(1)).astype(np.int64)
+
+
+def tables_of_rows(rows: NDArray[Any], arity: int) -> NDArray[np.uint64]:
+    """The inverse of rows_of_tables: uint64 (function,) from anything that is true or false on each input row."""
+    weights = np.uint64(1) << np.arange(1 << arity, dtype=np.uint64)
+    return np.where(rows, weights, np.uint64(0)).sum(axis=1, dtype=np.uint64)
+
+
 def monomial_coefficients(tables: NDArray[np.uint64], arity: int) -> NDArray[np.int64]:
-    """int64 (function, 2**arity): column s is the coefficient of the product of the inputs in the set s (bit j: input j).
+    """int64 (function, 2**arity): column s is the coefficient of the product of the inputs in the set s.
 
     The Moebius transform of each truth table over the subsets of inputs.
     """
-    coefficients = ((tables[:, None] >> np.arange(1 << arity, dtype=np.uint64)) & np.uint64(1)).astype(np.int64)
+    coefficients = rows_of_tables(tables, arity)
     for position in range(arity):
         with_input = np.flatnonzero(np.arange(1 << arity) & (1 << position))
         coefficients[:, with_input] -= coefficients[:, with_input ^ (1 << position)]
     return coefficients
+
+
+@cache
+def walsh_matrix(arity: int) -> NDArray[np.int64]:
+    """int64 (2**arity, 2**arity): entry (s, i) is the product of the signs 1 - 2 x_j over j in s, on input row i.
+
+    Symmetric, and its own inverse times 2**arity (the Walsh-Hadamard transform).
+    """
+    sets = np.arange(1 << arity)
+    return 1 - 2 * (np.bitwise_count(sets[:, None] & sets[None, :]).astype(np.int64) % 2)
+
+
+@cache
+def walsh_to_monomials(arity: int) -> NDArray[np.int64]:
+    """int64 (2**arity, 2**arity), m: a polynomial with Walsh coefficients theta has the monomial coefficients theta @ m."""
+    matrix = walsh_matrix(arity).copy()
+    for position in range(arity):
+        with_input = np.flatnonzero(np.arange(1 << arity) & (1 << position))
+        matrix[:, with_input] -= matrix[:, with_input ^ (1 << position)]
+    return matrix
 
 
 def evaluate(coefficients: Any, inputs: list[Any]) -> Any:

@@ -4,9 +4,10 @@
 
 A dense layer has a param of its own for each row; rows that share parameters (the positions of a convolution kernel)
 have equal param. All layers of a network have one arity, so its parameters are one array, theta (param, value).
+Where inputs are real-valued, learnable thresholds turn them into the bits that the first layer reads.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.netlist import Netlist
+from methods.multilinear import evaluate
+from methods.relaxations import RELAXATIONS
+from methods.smoothing import Smoothing
+from methods.thresholds import Thresholds, bits
+
+# What is trained, by name: theta float32 (param, value), and thresholds float32 (feature, bit) where there are any.
+Parameters = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +40,16 @@ class Layer:
 class Network:
     """A network's wiring and what its gates are; the parameters are kept apart from it.
 
-    relaxation: a key of RELAXATIONS. temperature: of every gate's relaxation, > 0.
+    relaxation: a key of RELAXATIONS. n_inputs: bits that the first layer reads. temperature: of every gate's relaxation,
+    > 0. smoothing: of methods.smoothing.MODES. thresholds: how real-valued inputs become bits, None where inputs are bits.
     """
 
     relaxation: str
     n_inputs: int
     layers: tuple[Layer, ...]
     temperature: float
+    smoothing: str = "soft"
+    thresholds: Thresholds | None = None
 
     @property
     def arity(self) -> int:
@@ -55,6 +66,45 @@ class Network:
     def sources(self) -> list[int]:
         """How many signals each layer reads from: the inputs, then each layer's rows."""
         return [self.n_inputs, *(layer.n_rows for layer in self.layers[:-1])]
+
+    def unreached_inputs(self) -> NDArray[np.intp]:
+        """The inputs from which no path leads to an output."""
+        needed = np.ones(self.n_outputs, dtype=bool)
+        for layer, n_signals in zip(reversed(self.layers), reversed(self.sources()), strict=True):
+            read = np.zeros(n_signals, dtype=bool)
+            read[layer.fan_in[needed]] = True
+            needed = read
+        return np.flatnonzero(~needed)
+
+
+Columns = tuple[Sequence[Any], Any]  # a layer in an engine's arrays: its fan-in columns, and param
+
+
+def relaxed(
+    xp: Any,
+    take: Callable[[Any, Any], Any],
+    network: Network,
+    layers: Sequence[Columns],
+    parameters: dict[str, Any],
+    x: Any,
+    smoothing: Smoothing | None = None,
+) -> Iterator[Any]:
+    """The values of the relaxed network in any engine's arrays: the bits it reads, then each layer's, (row, item).
+
+    x: (feature, item) for a network with thresholds, else (input, item). take: (x, rows) -> x[rows], the engine's gather.
+    """
+    if network.thresholds is not None:
+        soft, hard = bits(xp, parameters["thresholds"], x, network.thresholds)
+        x = soft if smoothing is None else smoothing.harden(soft, hard)
+    yield x
+    relaxation = RELAXATIONS[network.relaxation]
+    coefficients = relaxation.coefficients(xp, parameters["theta"], network.temperature, smoothing)
+    first_row = 0
+    for columns, param in layers:
+        polynomial = evaluate(take(coefficients, param), [take(x, column) for column in columns])
+        x = relaxation.activation(xp, polynomial, network.temperature, smoothing, first_row)
+        first_row += x.shape[0]
+        yield x
 
 
 def forward(

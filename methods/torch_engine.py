@@ -1,5 +1,6 @@
-"""The torch engine: soft training steps, hard forward, and the trained network as a back end (nn-torch)."""
+"""The torch engine: the fused kernels on the CPU, torch's own operations elsewhere and to compare."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,85 +10,166 @@ import torch
 from numpy.typing import NDArray
 
 from methods import kernels
+from methods.engine import Bits, EngineError, EngineState, Inputs, OptimiserConfig, Steps
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Network, forward
-from methods.readout import bit_error
+from methods.network import Columns, Network, Parameters, forward, relaxed
 from methods.relaxations import RELAXATIONS
-from methods.stencil import neighbourhoods
-from methods.train import EngineState, OptimiserConfig
+from methods.smoothing import Smoothing, step_key
+from methods.thresholds import bits
 
-Bits = NDArray[np.bool_]
+# Most items evaluated at once: activations of more would need memory that training does not.
+_EVALUATED_AT_ONCE = 1024
 
 
 class TorchEngine:
-    """Trains a network's theta with AdamW on the CPU.
-
-    kernels: run the layers by the fused kernels of methods.kernels (two-input gates), instead of by torch's own operations.
-    threads: of torch and of the kernels.
-    """
+    """Trains with AdamW. kernels: run the gates by methods.kernels, on the CPU only."""
 
     def __init__(
-        self, network: Network, theta: NDArray[np.float32], optimiser: OptimiserConfig, threads: int, use_kernels: bool
+        self,
+        network: Network,
+        parameters: Parameters,
+        optimiser: OptimiserConfig,
+        inputs: Inputs,
+        target: Bits,
+        seed: int,
+        threads: int,
+        use_kernels: bool,
+        device: str = "cpu",
     ) -> None:
         use_threads(threads)
+        self._device = _device(device)
         self._network = network
         self._relaxation = RELAXATIONS[network.relaxation]
-        self._theta = torch.nn.Parameter(torch.tensor(theta))
+        self._seed = seed
+        self._steps = 0
+        self._parameters = {
+            # Contiguous, as states are loaded: the fused AdamW pairs values and moments in the order of memory.
+            name: torch.nn.Parameter(torch.tensor(np.ascontiguousarray(value), device=self._device))
+            for name, value in parameters.items()
+        }
+        groups = [
+            {"params": [value], "weight_decay": optimiser.weight_decay if name == "theta" else 0.0}
+            for name, value in self._parameters.items()
+        ]
         self._adamw = torch.optim.AdamW(
-            [self._theta],
-            lr=optimiser.learning_rate,
-            betas=optimiser.betas,
-            weight_decay=optimiser.weight_decay,
-            eps=optimiser.epsilon,
-            fused=True,
+            groups, lr=optimiser.learning_rate, betas=optimiser.betas, eps=optimiser.epsilon, fused=True
         )
         self._clip_norm = optimiser.clip_norm
-        self._run = _kernel_run(network) if use_kernels else _torch_run(network)
+        self._scale = 1.0  # by which the last gradient was divided to clip it
+        # Items as they came, a quarter of their float32 size if they are bits; signal-major floats only of what a step uses.
+        self._inputs, self._target = inputs, target
+        self._all: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._kernels = _Kernels(network) if use_kernels and self._device.type == "cpu" else None
+        self._layers = _columns(network, self._device) if self._kernels is None else []
 
-    def step(self, bits: Bits, target: Bits) -> float:
-        """One optimiser step on items, bool (item, input) and (item, output); returns the loss before it."""
-        loss = bit_error(xp, self._outputs(bits), _signal_major(target))
+    def prepare(self, batch_size: int | None, n_steps: int) -> float:  # noqa: ARG002, torch compiles no runs
+        started = time.perf_counter()
+        self._loss(None if batch_size is None else np.zeros(batch_size, dtype=np.int64)).backward()
         self._adamw.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([self._theta], self._clip_norm)
-        self._adamw.step()
-        return float(loss.detach())
+        return time.perf_counter() - started
 
-    def soft(self, bits: Bits) -> NDArray[np.float32]:
-        """Outputs of the relaxed network, float32 (item, output) in [0, 1]."""
-        with torch.no_grad():
-            return self._outputs(bits).numpy().T
+    def run(self, batches: NDArray[np.int64] | None, rates: NDArray[np.float32]) -> Steps:
+        losses = []
+        for index, rate in enumerate(rates):
+            self._adamw.zero_grad()
+            loss = self._loss(None if batches is None else batches[index])
+            loss.backward()
+            norm = float(torch.nn.utils.clip_grad_norm_(list(self._parameters.values()), self._clip_norm))
+            self._scale = max(1.0, norm / self._clip_norm)
+            losses.append(float(loss.detach()))
+            if not (np.isfinite(losses[-1]) and np.isfinite(norm)):
+                return Steps(np.array(losses, dtype=np.float32), False)
+            for group in self._adamw.param_groups:
+                group["lr"] = float(rate)
+            self._adamw.step()
+            self._steps += 1
+        return Steps(np.array(losses, dtype=np.float32), True)
 
-    def hard(self, bits: Bits) -> Bits:
-        """Outputs of the discretised network, bool (item, output)."""
-        coefficients = torch.from_numpy(monomial_coefficients(self.tables(), self._network.arity).astype(np.float32))
-        with torch.no_grad():
-            return self._run(_signal_major(bits), coefficients).numpy().T > 0.5
+    def soft(self, inputs: Inputs) -> NDArray[np.float32]:
+        return self._evaluate(inputs, lambda x: self._outputs(x, None))
 
-    def tables(self) -> NDArray[np.uint64]:
-        """The truth table that each row of theta discretises to, uint64 (param,)."""
-        return self._relaxation.truth_tables(self._theta.detach().numpy())
+    def hard(self, inputs: Inputs) -> Bits:
+        theta = self._parameters["theta"].detach().cpu().numpy()
+        tables = self._relaxation.truth_tables(theta)
+        exact = monomial_coefficients(tables, self._network.arity).astype(np.float32)
+        coefficients = torch.from_numpy(exact).to(self._device)
+        layers = [(columns, param) for columns, param in self._layers]
+
+        def run(x: torch.Tensor) -> torch.Tensor:
+            if self._network.thresholds is not None:
+                x = bits(xp, self._parameters["thresholds"], x, self._network.thresholds)[1].to(torch.float32)
+            if self._kernels is not None:
+                return torch.from_numpy(self._kernels.plan.forward(x.numpy(), exact, activation=False))
+            return forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x)
+
+        return self._evaluate(inputs, run) > 0.5
+
+    def parameters(self) -> Parameters:
+        return {name: value.detach().cpu().numpy().copy() for name, value in self._parameters.items()}
+
+    def gradient_norms(self) -> NDArray[np.float32]:
+        grad = self._parameters["theta"].grad
+        if grad is None:
+            return np.full(len(self._network.layers), np.nan, dtype=np.float32)
+        of_params = grad.detach().cpu().numpy()
+        norms = [self._scale * np.linalg.norm(of_params[layer.param]) for layer in self._network.layers]
+        return np.array(norms, dtype=np.float32)
 
     def state(self) -> EngineState:
-        """Copies of all that a later step depends on, by name."""
-        moments = self._adamw.state[self._theta]
-        return {
-            "theta": self._theta.detach().numpy().copy(),
-            **{f"adamw.{name}": value.numpy().copy() for name, value in moments.items()},
-        }
+        state: EngineState = {"step": np.array([self._steps])}
+        for name, value in self._parameters.items():
+            moments = self._adamw.state[value]
+            zero = torch.zeros_like(value)
+            state[name] = value.detach().cpu().numpy().copy()
+            state[f"{name}.first"] = moments.get("exp_avg", zero).detach().cpu().numpy().copy()
+            state[f"{name}.second"] = moments.get("exp_avg_sq", zero).detach().cpu().numpy().copy()
+        return state
 
     def load_state(self, state: EngineState) -> None:
-        """Continue from a state() of the same network."""
-        with torch.no_grad():
-            self._theta.copy_(torch.from_numpy(state["theta"]))
-        prefix = "adamw."
-        self._adamw.state[self._theta] = {
-            name.removeprefix(prefix): torch.from_numpy(value.copy()) for name, value in state.items() if name.startswith(prefix)
-        }
+        self._steps = int(state["step"][0])
+        for name, value in self._parameters.items():
+            with torch.no_grad():
+                value.copy_(torch.from_numpy(state[name]))
+            self._adamw.state[value] = {
+                "step": torch.tensor(float(self._steps), device=self._device),
+                "exp_avg": torch.from_numpy(state[f"{name}.first"].copy()).to(self._device),
+                "exp_avg_sq": torch.from_numpy(state[f"{name}.second"].copy()).to(self._device),
+            }
 
-    def _outputs(self, bits: Bits) -> torch.Tensor:
-        coefficients = self._relaxation.coefficients(xp, self._theta, self._network.temperature)
-        return self._run(_signal_major(bits), coefficients)
+    def _loss(self, batch: NDArray[np.int64] | None) -> torch.Tensor:
+        """batch: indices of the items, None for all."""
+        if batch is not None:
+            x, target = self._signal_major(self._inputs[batch]), self._signal_major(self._target[batch])
+        else:
+            self._all = self._all or (self._signal_major(self._inputs), self._signal_major(self._target))
+            x, target = self._all
+        # readout.bit_error with fewer copies of the outputs
+        return torch.nn.functional.mse_loss(self._outputs(x, self._smoothing()), target)
+
+    def _smoothing(self) -> Smoothing | None:
+        if self._network.smoothing == "soft":
+            return None
+        return Smoothing(
+            self._network.smoothing,
+            step_key(self._seed, self._steps),
+            lambda start, n: torch.arange(start, start + n, device=self._device),
+            torch.Tensor.detach,
+            lambda x: x.to(torch.float32),
+        )
+
+    def _outputs(self, x: torch.Tensor, smoothing: Smoothing | None) -> torch.Tensor:
+        if self._kernels is not None:
+            return self._kernels.outputs(self._parameters, x, smoothing)
+        *_, last = relaxed(xp, _take, self._network, self._layers, self._parameters, x, smoothing)
+        return last
+
+    def _evaluate(self, inputs: Inputs, run: Callable[[torch.Tensor], torch.Tensor]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            parts = torch.split(self._signal_major(inputs), _EVALUATED_AT_ONCE, dim=1)
+            return torch.cat([run(part.contiguous()) for part in parts], dim=1).cpu().numpy().T
+
+    def _signal_major(self, items: NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(items.T, dtype=np.float32)).to(self._device)
 
 
 def use_threads(threads: int) -> None:
@@ -99,102 +181,81 @@ def use_threads(threads: int) -> None:
     kernels.set_threads(threads)
 
 
-def _signal_major(bits: Bits) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(bits.T, dtype=np.float32))
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise EngineError("train.device=cuda, but torch finds no CUDA device here. Use train.device=auto or cpu.")
+    return torch.device(name)
+
+
+def _columns(network: Network, device: torch.device) -> list[Columns]:
+    def put(index: NDArray[np.int32]) -> torch.Tensor:
+        return torch.from_numpy(index.astype(np.int64)).to(device)
+
+    return [([put(column) for column in layer.fan_in.T], put(layer.param)) for layer in network.layers]
 
 
 def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return x.index_select(0, rows)
 
 
-def _torch_run(network: Network) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """(x (input, item), coefficients (param, 2**k)) -> (output, item), by torch's own operations."""
-    layers = [
-        ([torch.from_numpy(column.astype(np.int64)) for column in layer.fan_in.T], torch.from_numpy(layer.param.astype(np.int64)))
-        for layer in network.layers
-    ]
+class _Kernels:
+    """The network's outputs by the fused kernels, for autograd."""
 
-    def run(x: torch.Tensor, coefficients: torch.Tensor) -> torch.Tensor:
-        return forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x)
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._relaxation = RELAXATIONS[network.relaxation]
+        self.plan = kernels.Plan(network, self._relaxation.SIGMOID)
+        self._softmax = kernels.SoftmaxKernel() if network.relaxation == "dlgn" else None
 
-    return run
+    def outputs(self, parameters: Any, x: torch.Tensor, smoothing: Smoothing | None) -> torch.Tensor:
+        network = self._network
+        if network.thresholds is not None:
+            x = bits(xp, parameters["thresholds"], x, network.thresholds)[0]
+        theta = parameters["theta"]
+        hard = smoothing is not None and smoothing.hard
+        noise, key = 0.0, 0
+        if self._softmax is not None:
+            if smoothing is not None and smoothing.noisy:
+                theta = theta + smoothing.gumbel(xp, *theta.shape)
+            keep = torch.is_grad_enabled()
+            coefficients = _Softmax.apply(theta, self._softmax, network.temperature, hard, keep)
+        else:
+            coefficients = self._relaxation.coefficients(xp, theta, network.temperature)
+            if smoothing is not None and smoothing.noisy:
+                noise, key = 1 / network.temperature, smoothing.key
+        return _Gates.apply(x, coefficients, self.plan, hard, noise, key)
 
 
-def _kernel_run(network: Network) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The same by the fused kernels."""
-    plan = kernels.Plan(network)
-
-    def run(x: torch.Tensor, coefficients: torch.Tensor) -> torch.Tensor:
-        return _KernelNetwork.apply(x, coefficients, plan)  # type: ignore[no-untyped-call]
-
-    return run
-
-
-class _KernelNetwork(torch.autograd.Function):
+class _Softmax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, coefficients: torch.Tensor, plan: kernels.Plan) -> torch.Tensor:
-        ctx.plan = plan
-        ctx.save_for_backward(x, coefficients)
-        return torch.from_numpy(plan.forward(x.numpy(), coefficients.detach().numpy()).copy())
+    def forward(
+        ctx: Any, logits: torch.Tensor, kernel: kernels.SoftmaxKernel, temperature: float, hard: bool, keep: bool
+    ) -> torch.Tensor:
+        ctx.kernel, ctx.temperature = kernel, temperature
+        return torch.from_numpy(kernel.forward(logits.detach().numpy(), temperature, hard, keep))
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[None, torch.Tensor, None]:
-        x, coefficients = ctx.saved_tensors
-        grad = ctx.plan.backward(x.numpy(), coefficients.detach().numpy(), grads[0].contiguous().numpy())
-        return None, torch.from_numpy(grad), None
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
+        return torch.from_numpy(ctx.kernel.backward(grads[0].contiguous().numpy(), ctx.temperature)), None, None, None, None
 
 
-class TorchNetwork:
-    """The trained network itself as a back end: its hard forward in float32, by torch's own operations.
+class _Gates(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, coefficients: torch.Tensor, plan: kernels.Plan, hard: bool, noise: float, key: int
+    ) -> torch.Tensor:
+        ctx.plan, ctx.hard = plan, hard
+        ctx.save_for_backward(coefficients)
+        values = plan.forward(x.detach().numpy(), coefficients.detach().numpy(), hard=hard, noise=noise, key=key)
+        return torch.from_numpy(values)
 
-    batch: items run at once; None runs all. compiled: by torch.compile, which needs a C++ compiler.
-    """
-
-    def __init__(self, network: Network, tables: NDArray[np.uint64], batch: int | None = None, compiled: bool = False) -> None:
-        self.batch = batch
-        coefficients = torch.from_numpy(monomial_coefficients(tables, network.arity).astype(np.float32))
-        run = _torch_run(network)
-
-        def hard(x: torch.Tensor) -> torch.Tensor:
-            return run(x, coefficients)
-
-        self._hard = torch.compile(hard) if compiled else hard
-
-    def evaluate(self, bits: Bits) -> Bits:
-        with torch.inference_mode():
-            return self._in_batches(_signal_major(bits)).numpy().T > 0.5
-
-    def stepper(self, board: Bits, torus: bool) -> "_TorchStepper":
-        return _TorchStepper(self, board, torus)
-
-    def _in_batches(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self._hard(part) for part in torch.split(x, self.batch or x.shape[1], dim=1)], dim=1)
-
-
-def compiled(network: Network, tables: NDArray[np.uint64], batch: int | None) -> TorchNetwork:
-    """The same through torch.compile, compiled on return. Raises CompileUnavailableError if that does not work here."""
-    form = TorchNetwork(network, tables, batch, compiled=True)
-    try:
-        form.evaluate(np.zeros((batch or 1, network.n_inputs), dtype=bool))
-    except RuntimeError as error:  # InductorError and the like: no C++ compiler, no Python headers, ...
-        raise CompileUnavailableError(str(error).strip().splitlines()[0]) from error
-    return form
-
-
-class CompileUnavailableError(RuntimeError):
-    """torch.compile does not work on this machine; the message is its first line."""
-
-
-class _TorchStepper:
-    def __init__(self, network: TorchNetwork, board: Bits, torus: bool) -> None:
-        self._network, self._torus = network, torus
-        self._now = torch.from_numpy(board.astype(np.float32))
-
-    def run(self, steps: int) -> None:
-        with torch.inference_mode():
-            for _ in range(steps):
-                items = neighbourhoods(xp, self._now, self._torus)
-                self._now = self._network._in_batches(items).reshape(self._now.shape)
-
-    def board(self) -> Bits:
-        return self._now.numpy() > 0.5
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, None, None, None, None]:
+        (coefficients,) = ctx.saved_tensors
+        to_coefficients, to_inputs = ctx.plan.backward(
+            coefficients.detach().numpy(), grads[0].contiguous().numpy(), hard=ctx.hard, want_inputs=ctx.needs_input_grad[0]
+        )
+        to_x = None if to_inputs is None else torch.from_numpy(to_inputs)
+        return to_x, torch.from_numpy(to_coefficients), None, None, None, None

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from reports.leaderboard import FORMATS, job_tables, leaderboard, notes, text
 from reports.record import Record, RecordError, read_all
+from reports.sweep import sweep_table
 
 DEFAULT_RUNS = Path(__file__).resolve().parent.parent / "runs"
 
@@ -57,6 +58,15 @@ def _show_job(options: argparse.Namespace, records: list[Record]) -> int:
     return 0
 
 
+def _show_sweep(options: argparse.Namespace, records: list[Record]) -> int:
+    chosen = [record for record in records if options.experiment in (None, record.choices.get("experiment"))]
+    if not chosen:
+        known = sorted({record.choices["experiment"] for record in records if "experiment" in record.choices})
+        raise ReportError(f"No job of experiment={options.experiment} here. There are: {', '.join(known) or 'none'}.")
+    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(sweep_table(chosen[::-1]))
+    return 0
+
+
 def _show_life(options: argparse.Namespace, records: list[Record]) -> int:
     from reports.life import Shape, render  # loads the compiler's modules, which the tables do without
 
@@ -96,6 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     job = commands.add_parser("job", parents=[common], help="one job's table")
     job.add_argument("--run", metavar="KEY", help="the job's key or its beginning (default: the newest)")
     job.set_defaults(action=_show_job)
+
+    sweep = commands.add_parser("sweep", parents=[common], help="training compared: a line for each choice, over its seeds")
+    sweep.add_argument("--experiment", metavar="NAME", help="only the jobs of this experiment (default: all jobs)")
+    sweep.set_defaults(action=_show_sweep)
 
     life = commands.add_parser("life", parents=[common], help="a picture of a learned Life circuit beside the rule")
     life.add_argument("--run", metavar="KEY", help="the job's key or its beginning (default: the newest Life job)")

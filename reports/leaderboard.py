@@ -53,7 +53,7 @@ def leaderboard(records: list[Record]) -> Table:
             _shown(training.seconds if training else None, ".1f"),
             best.backend if best else "",
             quantity(1e9 / best.ns_per_item) if best and best.ns_per_item else "",
-            _ratio(best.ratio if best else None),
+            _figure(best.ratio if best else None),
             style=None if record.status == "ok" else "yellow" if record.status == "skipped" else "red",
         )
     return table
@@ -105,10 +105,10 @@ def _rows_table(record: Record) -> Table:
             ("★ " if row is best else "  ") + row.backend,
             _shown(row.gates),
             _shown(row.compile_seconds, ".2f"),
-            _shown(row.ns_per_item, ".3g"),
+            _figure(row.ns_per_item),
             quantity(1e9 / row.ns_per_item) if row.ns_per_item else "",
-            _ratio(row.ratio),
-            f"{_ratio(row.ratio_low)}–{_ratio(row.ratio_high)}" if row.ratio_low and row.ratio_low != row.ratio_high else "",
+            _figure(row.ratio),
+            f"{_figure(row.ratio_low)}–{_figure(row.ratio_high)}" if row.ratio_low and row.ratio_low != row.ratio_high else "",
             style="bold" if row is best else None if row.ns_per_item else "dim",
         )
     return table
@@ -146,7 +146,8 @@ def _accuracy(value: float) -> str:
     return shown if value in (0.0, 1.0) or shown != "100.00 %" else f"{100 * value:.4f} %"
 
 
-def _ratio(value: float | None) -> str:
+def _figure(value: float | None) -> str:
+    """Three digits, or all of those before the point."""
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 FILE = "record.json"
 
 
@@ -17,9 +17,13 @@ class RecordError(ValueError):
 
 @dataclass
 class Training:
-    """How the network was trained. Accuracies are fractions of the whole test split, seconds are wall time of the loop.
+    """How the network was trained. Seconds are wall time of the loop; compile_seconds, before it, is not among them.
 
-    seconds_to_exact: until the first evaluation of the unbroken exact run that the training ended in, None if it never was.
+    hard_accuracy is the discretised network's, a fraction of the whole test split; soft_accuracy and gap (soft minus hard)
+    are of the validation split, at the evaluation whose network was kept, as are loss, undecided and entropy (see
+    methods.readings). steps_to_exact, seconds_to_exact: until the first evaluation of the unbroken exact run that the
+    training ended in, None if it never was. first_gradient, last_gradient: norms of the gradient to the first and last
+    layer's parameters at the first evaluation. gate_types: for each layer, how many gates are of which kind.
     """
 
     engine: str
@@ -28,9 +32,20 @@ class Training:
     gates_learned: int
     steps: int
     seconds: float
+    compile_seconds: float
+    steps_to_exact: int | None
     seconds_to_exact: float | None
+    loss: float | None
     soft_accuracy: float
     hard_accuracy: float
+    gap: float
+    undecided: float
+    entropy: float
+    first_gradient: float | None
+    last_gradient: float | None
+    steps_per_second: float | None
+    gate_evaluations_per_second: float | None
+    gate_types: list[dict[str, int]]
 
 
 @dataclass
@@ -72,7 +87,8 @@ class Row:
 
 @dataclass
 class Record:
-    """A job: what it was, what came out, where and when. noise_floor: the 95 % half-width of the ratio of one library to its
+    """A job: what it was, what came out, where and when. choices: what the command line, or the experiment's sweep, set for
+    this job. noise_floor: the 95 % half-width of the ratio of one library to its
     own second copy, a fraction; a smaller difference between rows is no difference."""
 
     key: str
@@ -88,6 +104,7 @@ class Record:
     dirty: bool | None
     date: str
     command: str
+    choices: dict[str, str] = field(default_factory=dict)
     reason: str | None = None
     item: str | None = None
     training: Training | None = None

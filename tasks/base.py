@@ -54,12 +54,16 @@ class Verification:
 
 
 class Task(Protocol):
-    """A task with its splits; for a task whose items are all there are, the splits are the same."""
+    """A task with its splits; for a task whose items are all there are, the splits are the same.
+
+    Networks are chosen on validation, and the test split is only ever scored.
+    """
 
     name: str
     n_inputs: int
     n_outputs: int
     train: Split
+    validation: Split
     test: Split
 
     @property

@@ -137,7 +137,7 @@ class Life:
 
     def __init__(self, config: LifeConfig) -> None:
         self.rule = Rule.parse(config.rule)
-        self.train = self.test = truth(self.rule)
+        self.train = self.validation = self.test = truth(self.rule)
         board = np.random.default_rng(config.soup_seed).random((config.height, config.width)) < config.density
         self.workload = BoardWorkload(board, self.rule, config.edges == "torus")
 

@@ -28,3 +28,13 @@ def finished_job(tmp_path_factory):
     folder = tmp_path_factory.mktemp("user")
     done = run_harness("method=dlgn", "task=life", "seed=0", "runs_dir=my runs", *QUICK, cwd=folder)
     return done, folder / "my runs"
+
+
+@pytest.fixture
+def quick_xla():
+    """jax compiles with few of XLA's optimisations: half the time of a test that trains a network only just big enough."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

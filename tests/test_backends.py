@@ -1,6 +1,7 @@
 """Every back end computes what the simulator computes, at every batch size and memory layout."""
 
 import ctypes
+import time
 
 import numpy as np
 import pytest
@@ -16,7 +17,12 @@ from codegen.pack import pack_items, unpack_items
 from codegen.passes import OPTIMISE, lower, run
 from codegen.simulate import simulate
 from codegen.toolchain import find_compiler
+from methods.jax_network import JaxNetwork
+from methods.network import discretise
+from methods.torch_network import TorchNetwork
+from tests.networks import dense
 
+ITEM_COUNTS = (1, 63, 64, 65, 511, 512, 513, 1000)
 BATCH_SIZES = (0, 1, 63, 64, 65, 511, 512, 513)
 SECONDS = 60
 GUARD = np.uint64(0x5AFE5AFE5AFE5AFE)
@@ -75,7 +81,9 @@ def test_numba_equals_the_simulator_on_drawn_netlists(netlist):
 @given(netlist=netlists(inputs=(0, 12), outputs=(0, 20), max_arity=2))
 def test_numba_runs_netlists_that_no_pass_has_simplified(netlist):
     bits = drawn_bits(130, netlist.n_inputs)
-    out = emit_numba.evaluate(emit_numba.program(netlist), pack_items(bits, 2))
+    blocks = pack_items(bits, 2)
+    out = np.empty((len(blocks), netlist.n_outputs, 2), dtype=np.uint64)
+    emit_numba.evaluate(emit_numba.program(netlist), blocks, out)
     np.testing.assert_array_equal(unpack_items(out, len(bits)), simulate(netlist, bits))
 
 
@@ -99,6 +107,85 @@ def test_backend_equals_the_simulator_on_chosen_netlists(backend, netlist):
     if netlist.n_inputs <= 3:
         bits = all_rows(netlist.n_inputs)
         np.testing.assert_array_equal(executable.evaluate(bits), simulate(netlist, bits))
+
+
+def assert_batches(executable, netlist, n_items):
+    """The batch starts false, keeps its own copy of the items, and computes the same however often it runs."""
+    bits = drawn_bits(n_items, netlist.n_inputs)
+    expected = simulate(netlist, bits)
+    batch = executable.batch(bits)
+    other = executable.batch(~bits)
+    np.testing.assert_array_equal(batch.outputs(), np.zeros_like(expected))
+    np.testing.assert_array_equal(executable.evaluate(bits), expected)
+    unchanged = bits.copy()
+    bits ^= True
+    for times in (1, 0, 3):
+        batch.run(times)
+        other.run(times)
+        assert batch.outputs().dtype == np.bool_
+        np.testing.assert_array_equal(batch.outputs(), expected)
+    np.testing.assert_array_equal(other.outputs(), simulate(netlist, bits))
+    np.testing.assert_array_equal(~bits, unchanged)
+
+
+@pytest.mark.parametrize("n_items", ITEM_COUNTS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_batch_equals_the_simulator_at_every_item_count(backend, n_items, mixed):
+    assert_batches(BACKENDS[backend](mixed, SECONDS), mixed, n_items)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "netlist",
+    [
+        Netlist.from_gates(0, [(1, ()), (0, ())], [0, 1, 0], [False, False, True]),
+        Netlist.from_gates(0, [], []),
+        Netlist.from_gates(2, [(0b1000, (0, 1))], []),
+        Netlist.from_gates(3, [], [2, 0, 2], [True, False, False]),
+    ],
+    ids=["no inputs", "nothing", "no outputs", "wires"],
+)
+def test_batch_equals_the_simulator_without_inputs_outputs_or_gates(backend, netlist):
+    for n_items in (0, 1, 65):
+        assert_batches(BACKENDS[backend](netlist, SECONDS), netlist, n_items)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A random network of arity 2 on nine inputs and of five outputs, its truth tables, and the netlist that it is."""
+    built, _ = dense((24, 12), n_outputs=5)
+    tables = np.random.default_rng(0).integers(0, 16, built.n_gates).astype(np.uint64)
+    return built, tables, discretise(built, tables)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "counts"), [(64, (0, *ITEM_COUNTS)), (None, (0, 1, 513)), (1, (3,)), (7, (65,)), (2000, (65,))]
+)
+@pytest.mark.parametrize("form", [TorchNetwork, JaxNetwork])
+def test_batch_of_a_network_equals_the_simulator(form, batch_size, counts, network):
+    built, tables, netlist = network
+    executable = form(built, tables, batch_size)
+    for n_items in counts:
+        assert_batches(executable, netlist, n_items)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("bits", [np.zeros((5, 6), bool), np.zeros(7, bool), np.zeros((5, 7), np.uint8)])
+def test_batch_refuses_items_of_another_shape_or_type(backend, mixed, bits):
+    with pytest.raises(ValueError, match=r"Expected bool items of shape \(item, 7\)"):
+        BACKENDS[backend](mixed, SECONDS).batch(bits)
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "numpy"])
+def test_batch_runs_as_often_as_asked(backend, mixed):
+    def seconds(times):
+        started = time.perf_counter()
+        batch.run(times)
+        return time.perf_counter() - started
+
+    batch = BACKENDS[backend](mixed, SECONDS).batch(drawn_bits(65536, 7))
+    batch.run(1)
+    assert min(seconds(100) for _ in range(3)) > 20 * min(seconds(1) for _ in range(10))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -142,19 +229,22 @@ def test_c_without_passes_knows_all_sixteen_operators(isa):
 @pytest.mark.parametrize("n_blocks", [0, 1, 3])
 def test_c_writes_its_outputs_and_nothing_else(isa, level, n_blocks, mixed):
     circuit = compiled(mixed, isa, level)
-    evaluate = ctypes.CDLL(str(circuit.facts.library.path)).gatebench_eval
+    library = ctypes.CDLL(str(circuit.facts.library.path))
+    evaluate, evaluate_times = library.gatebench_eval, library.gatebench_eval_times
     evaluate.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-    evaluate.restype = None
+    evaluate_times.argtypes = [*evaluate.argtypes, ctypes.c_size_t]
+    evaluate.restype = evaluate_times.restype = None
     words = n_blocks * LANES[isa]
     guarded = np.full(words * (mixed.n_inputs + mixed.n_outputs) + 3 * 9, GUARD)
     first, second = 9, 18 + words * mixed.n_inputs
     guarded[first : first + words * mixed.n_inputs] = 0x0123456789ABCDEF
     before = guarded.copy()
-    evaluate(guarded.ctypes.data + 8 * first, guarded.ctypes.data + 8 * second, n_blocks)
     written = slice(second, second + words * mixed.n_outputs)
-    assert not np.any(guarded[written] == GUARD)
-    guarded[written] = GUARD
-    np.testing.assert_array_equal(guarded, before)
+    for run_it, more in ((evaluate, ()), (evaluate_times, (3,))):
+        run_it(guarded.ctypes.data + 8 * first, guarded.ctypes.data + 8 * second, n_blocks, *more)
+        assert not np.any(guarded[written] == GUARD)
+        guarded[written] = GUARD
+        np.testing.assert_array_equal(guarded, before)
 
 
 def test_operators_are_counted_as_printed():

@@ -1,5 +1,6 @@
 """The command line: jobs, sweeps, and every mistake answered in one clear line before any work is spent."""
 
+import math
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from tasks import TASKS
 from tasks.life import CONWAY, truth
 from tests.conftest import HARNESS, ROOT, run_harness
 
-TINY = ["method.widths=[16,8]", "train.max_steps=20", "timing=none", "backend=circuit", "task.height=20", "task.width=20"]
+TINY = ["method.widths=[16,8,4,2]", "train.max_steps=20", "timing=none", "backend=circuit", "task.height=20", "task.width=20"]
 
 
 def only_job(runs):
@@ -151,7 +152,7 @@ def test_a_compiler_that_fails_is_quoted_and_costs_only_its_rows(tmp_path):
 
 
 MISTAKES = {
-    "method=dlgm": "There is no method=dlgm. Did you mean dlgn? Choices: dlgn.",
+    "method=dlgm": "There is no method=dlgm. Did you mean dlgn? Choices: dlgn, warp, warp2, warp6.",
     "task=live": "There is no task=live. Did you mean life?",
     "experiment=life_publishd": "Did you mean life_published?",
     "backend.names=[numbat]": "Did you mean numba or numpy?",
@@ -168,6 +169,14 @@ MISTAKES = {
     "train.evaluate_every=0": "train.evaluate_every=0",
     "method.widths=[8,0]": "method.widths.1=0",
     "method.temperature=0": "method.temperature=0",
+    "method.widths=[4]": "9 inputs, first",
+    "method.residual=1": "method.residual=1",
+    "method.smoothing=gumbel": "There is no method.smoothing=gumbel here. Choices: soft, hard, gumbel_soft, gumbel_hard.",
+    "method.arity=3": "There is no method.arity=3 here. Choices: 2.",
+    "method.thresholds={bits: 2, softness: 0.1}": "this task's are bits",
+    "engine=tensorflow": "There is no engine=tensorflow. Choices: torch, jax.",
+    "train.schedule=linear": "train.schedule=linear",
+    "train.batch_size=0": "train.batch_size=0",
     "method.wiring=none": "There is no method.wiring=none here. Choices: unique.",
     "runs_dir=/proc/none": "cannot be written",
     "task.rule=[": "Overrides are written name=value",
@@ -235,8 +244,12 @@ def test_the_whole_configuration_can_be_printed(tmp_path):
 
 
 def test_every_registry_has_its_config_and_every_config_its_entry():
+    from harness import compose
+
     for registry, group in ((METHODS, "method"), (TASKS, "task")):
-        assert set(registry) == {path.stem for path in (CONF / group).glob("*.yaml")}
+        names = {path.stem for path in (CONF / group).glob("*.yaml")}
+        assert set(registry) <= names
+        assert {compose([f"{group}={name}"])[group]["name"] for name in names} == set(registry)
     assert set(BACKENDS) < set(ALL_BACKENDS)
 
 
@@ -255,6 +268,7 @@ def test_settings_of_a_pair_and_of_an_experiment_override_the_general_ones():
     published = check(compose(["experiment=life_published"]))
     assert (published.train.optimiser.weight_decay, published.train.optimiser.epsilon) == (0.01, 1e-8)
     assert sum(published.method.widths) == 2303
+    assert published.method.residual == pytest.approx(math.exp(5) / (math.exp(5) + 15), abs=1e-5)
 
 
 def test_the_key_covers_settings_and_source_but_not_places(tmp_path):

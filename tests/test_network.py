@@ -1,77 +1,60 @@
-"""Networks: discretised forms agree, and kernels agree with torch in value and gradient."""
+"""Networks: how dense ones are built, and discretised forms that agree."""
 
-import os
-import subprocess
-import sys
+from contextlib import suppress
 
-import array_api_compat.torch as xp
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import GATES, build, dense, dense_config, items, random_network
 
 from codegen.equivalence import all_rows
 from codegen.simulate import simulate
 from methods import RELAXATIONS, MethodError
-from methods.dense import DenseConfig, build_dense
-from methods.jax_engine import JaxNetwork
+from methods.dense import ThresholdConfig, build_dense
+from methods.jax_network import JaxNetwork
 from methods.network import Layer, Network, discretise
-from methods.readout import bit_error
 from methods.stencil import neighbourhoods
-from methods.torch_engine import TorchEngine, TorchNetwork, _kernel_run, _torch_run
-from methods.train import OptimiserConfig
+from methods.thresholds import values
+from methods.torch_network import TorchNetwork
 from tasks.life import CONWAY, step, truth
-from tests.conftest import ROOT
 
-ADAMW = OptimiserConfig(learning_rate=0.05, betas=(0.9, 0.99), weight_decay=0.03, epsilon=1e-12, clip_norm=100.0)
+pytestmark = pytest.mark.usefixtures("quick_xla")
 
-
-def dense(widths, n_inputs=9, n_outputs=1, seed=0, pass_through=None, **changes):
-    settings = {"name": "dlgn", "relaxation": "dlgn", "arity": 2, "wiring": "unique", "temperature": 1.0}
-    config = DenseConfig(**{**settings, "widths": widths, "pass_through": pass_through, **changes})
-    return build_dense(config, n_inputs, n_outputs, np.random.default_rng(seed))
+THRESHOLDS = ThresholdConfig(bits=3, softness=0.1)
 
 
-def shared_network():
-    """Two layers in which rows share parameters, as the positions of a convolution kernel do."""
-    rng = np.random.default_rng(3)
-    first = Layer(rng.integers(0, 5, (8, 2), dtype=np.int32), np.array([0, 0, 0, 0, 1, 1, 2, 2], dtype=np.int32))
-    second = Layer(rng.integers(0, 8, (3, 2), dtype=np.int32), np.array([3, 3, 4], dtype=np.int32))
-    theta = rng.standard_normal((5, 16)).astype(np.float32)
-    return Network("dlgn", 5, (first, second), 1.0), theta
-
-
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=40)
 @given(
+    gate=st.sampled_from(GATES),
     widths=st.lists(st.integers(1, 20), min_size=1, max_size=4),
     n_inputs=st.integers(1, 10),
-    n_outputs=st.integers(1, 5),
     seed=st.integers(0, 99),
 )
-def test_every_hard_form_is_the_discretised_netlist(widths, n_inputs, n_outputs, seed):
-    network, theta = dense(widths, n_inputs, n_outputs, seed)
-    tables = RELAXATIONS["dlgn"].truth_tables(theta)
+def test_every_hard_form_is_the_discretised_netlist(gate, widths, n_inputs, seed):
+    network, parameters = random_network(*gate, n_inputs, widths, seed)
+    tables = RELAXATIONS[network.relaxation].truth_tables(parameters["theta"])
     bits = all_rows(n_inputs)
     expected = simulate(discretise(network, tables), bits)
-    assert np.array_equal(TorchEngine(network, theta, ADAMW, 1, True).hard(bits), expected)
-    assert np.array_equal(TorchEngine(network, theta, ADAMW, 1, False).hard(bits), expected)
+    for form in ("torch with kernels", "torch"):
+        assert np.array_equal(build(form, network, parameters, bits, expected).hard(bits), expected)
     assert np.array_equal(TorchNetwork(network, tables, batch=7).evaluate(bits), expected)
 
 
-def test_jax_hard_form_is_the_discretised_netlist_at_any_batch():
-    network, theta = dense([12, 6], 9, 2)
-    tables = RELAXATIONS["dlgn"].truth_tables(theta)
+@pytest.mark.parametrize(("relaxation", "arity"), [("dlgn", 2), ("warp", 5)])
+def test_jax_hard_form_is_the_discretised_netlist_at_any_batch(relaxation, arity):
+    network, parameters = random_network(relaxation, arity, 9, [12, 6, 2])
+    tables = RELAXATIONS[relaxation].truth_tables(parameters["theta"])
     expected = simulate(discretise(network, tables), all_rows(9))
-    for batch in (None, 1, 100, 512, 1000):
+    for batch in (None, 100, 1000):
         assert np.array_equal(JaxNetwork(network, tables, batch).evaluate(all_rows(9)), expected)
 
 
 @pytest.mark.parametrize("torus", [True, False])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (64, 65)])
 def test_networks_step_boards_like_the_circuit(shape, torus):
-    network, theta = dense([12, 6])
-    tables = RELAXATIONS["dlgn"].truth_tables(theta)
+    network, parameters = dense([12, 6, 3])
+    tables = RELAXATIONS["dlgn"].truth_tables(parameters["theta"])
     learned = discretise(network, tables)
     board = np.random.default_rng(0).random(shape) < 0.5
     expected = board
@@ -89,102 +72,107 @@ def test_networks_step_boards_like_the_circuit(shape, torus):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 1), (5, 7)])
 def test_neighbourhoods_are_in_reading_order(shape, torus):
     board = np.random.default_rng(0).random(shape) < 0.5
-    items = neighbourhoods(np, board, torus)
-    outputs = truth(CONWAY).target[(items.T << np.arange(9)).sum(1), 0]
+    windows = neighbourhoods(np, board, torus)
+    outputs = truth(CONWAY).target[(windows.T << np.arange(9)).sum(1), 0]
     assert np.array_equal(outputs.reshape(shape), step(board, CONWAY, torus))
 
 
-@pytest.mark.parametrize("make", [lambda: dense([20, 11, 4], 6, 3), shared_network], ids=["dense", "shared"])
-def test_kernels_give_the_values_and_gradients_of_torch(make):
-    network, theta = make()
-    x = torch.rand(network.n_inputs, 37)
-    target = torch.rand(network.n_outputs, 37)
-    results = []
-    for run in (_torch_run(network), _kernel_run(network)):
-        parameters = torch.tensor(theta, requires_grad=True)
-        outputs = run(x, RELAXATIONS["dlgn"].coefficients(xp, parameters, 1.0))
-        bit_error(xp, outputs, target).backward()
-        results.append((outputs.detach().numpy(), parameters.grad.numpy()))
-    (values, gradients), (kernel_values, kernel_gradients) = results
-    assert np.allclose(values, kernel_values, atol=1e-6)
-    assert np.allclose(gradients, kernel_gradients, atol=1e-7)
-    assert np.abs(gradients).max() > 1e-4
-
-
-def test_gradients_are_finite_differences():
-    network, theta = dense([8, 5], 4, 2)
-    relaxation = RELAXATIONS["dlgn"]
-    x, target = torch.rand(4, 16, dtype=torch.float64), torch.rand(2, 16, dtype=torch.float64)
-
-    def loss(parameters):
-        coefficients = relaxation.coefficients(xp, parameters, 1.0)
-        return bit_error(xp, _torch_run(network)(x, coefficients), target)
-
-    assert torch.autograd.gradcheck(loss, torch.tensor(theta, dtype=torch.float64, requires_grad=True))
-
-
-def test_training_is_the_same_to_the_bit_for_any_number_of_threads():
-    network, theta = dense([64, 64, 32], pass_through=5.0)
-    split = truth(CONWAY)
-    states = []
-    for threads in (1, 2, 2):
-        engine = TorchEngine(network, theta, ADAMW, threads, True)
-        for _ in range(20):
-            engine.step(split.bits, split.target)
-        states.append(engine.state())
-    for state in states[1:]:
-        assert all(np.array_equal(state[name], states[0][name]) for name in states[0])
-
-
-KERNEL_RESULTS = """
-import hashlib, numpy as np
-from methods import RELAXATIONS
-from methods.dense import DenseConfig, build_dense
-from methods.kernels import Plan
-
-config = DenseConfig("dlgn", "dlgn", 2, "unique", [40, 30], None, 1.0)
-network, theta = build_dense(config, 9, 1, np.random.default_rng(0))
-coefficients = RELAXATIONS["dlgn"].coefficients(np, theta, 1.0)
-plan = Plan(network)
-x = np.random.default_rng(1).random((9, 301), dtype=np.float32)
-values = plan.forward(x, coefficients)
-gradient = plan.backward(x, coefficients, values - 0.5)
-print(hashlib.sha256(values.tobytes() + gradient.tobytes()).hexdigest())
-"""
-
-
-def test_kernels_just_compiled_and_from_the_cache_agree_to_the_bit(tmp_path):
-    environment = {**os.environ, "GATEBENCH_CACHE": str(tmp_path)}
-    digests = [
-        subprocess.run(
-            [sys.executable, "-c", KERNEL_RESULTS], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        for _ in range(2)
-    ]
-    assert digests[0].stdout == digests[1].stdout
-    assert len(digests[0].stdout.strip()) == 64
-
-
-def test_a_network_of_other_arity_has_no_kernels_and_says_so():
-    layer = Layer(np.zeros((2, 3), dtype=np.int32), np.arange(2, dtype=np.int32))
-    with pytest.raises(ValueError, match=r"have 3. Use train.kernels=false"):
-        _kernel_run(Network("dlgn", 3, (layer,), 1.0))
+def test_inputs_from_which_no_path_leads_to_an_output_are_unreached():
+    # The output reads gates 1 and 2 of three, which read inputs 0, 2 and 4.
+    first = Layer(np.array([[1, 3], [0, 2], [2, 4]], dtype=np.int32), np.arange(3, dtype=np.int32))
+    second = Layer(np.array([[1, 2]], dtype=np.int32), np.array([3], dtype=np.int32))
+    network = Network("warp", 6, (first, second), 1.0)
+    assert network.unreached_inputs().tolist() == [1, 3, 5]
+    assert (network.arity, network.n_gates, network.n_outputs, network.sources()) == (2, 4, 1, [6, 3])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"relaxation": "dlgm"}, "There is no method.relaxation=dlgm here. Choices: dlgn"),
-        ({"wiring": "none"}, "There is no method.wiring=none"),
-        ({"arity": 3}, "There is no method.arity=3 here. Choices: 2"),
+        ({"relaxation": "dlgm"}, r"There is no method.relaxation=dlgm here. Choices: dlgn, warp"),
+        ({"wiring": "none"}, r"There is no method.wiring=none here. Choices: unique"),
+        ({"smoothing": "harder"}, r"There is no method.smoothing=harder here. Choices: soft, hard, gumbel_soft, gumbel_hard"),
+        ({"arity": 3}, r"There is no method.arity=3 here. Choices: 2\."),
+        ({"relaxation": "warp", "arity": 7}, r"There is no method.arity=7 here. Choices: 1, 2, 3, 4, 5, 6"),
+        ({"relaxation": "warp", "arity": 0}, r"There is no method.arity=0 here"),
     ],
 )
 def test_choices_that_do_not_exist_are_named(change, message):
     with pytest.raises(MethodError, match=message):
-        dense([4], **change)
+        dense_config(**change)
+
+
+def test_thresholds_and_inputs_must_fit():
+    with pytest.raises(MethodError, match=r"this task's are bits. Set it to null"):
+        dense([4], thresholds=THRESHOLDS)
+    with pytest.raises(MethodError, match=r"inputs are real-valued. Set method.thresholds"):
+        dense([4], items(20, 3, 1, real=True)[0])
+
+
+@pytest.mark.parametrize(
+    ("widths", "arity", "found"),
+    [
+        ([4], 2, "5 of the 9 inputs"),
+        ([9], 1, "8 of the 9 inputs"),
+        ([12, 8], 2, "of the 9 inputs"),
+        ([1], 6, "3 of the 9 inputs"),
+    ],
+)
+def test_an_input_that_reaches_no_output_is_an_error_that_says_to_widen(widths, arity, found):
+    said = f"{found}.* reach no output through layers of {', '.join(map(str, widths))}.* Widen .* method.widths"
+    with pytest.raises(MethodError, match=said):
+        dense(widths, 9, relaxation="warp", arity=arity)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    widths=st.lists(st.integers(1, 30), max_size=5),
+    n_inputs=st.integers(1, 20),
+    n_outputs=st.integers(1, 5),
+    arity=st.integers(1, 6),
+    seed=st.integers(0, 99),
+)
+def test_layers_of_any_size_work_that_can_read_the_one_before(widths, n_inputs, n_outputs, arity, seed):
+    layers = widths if widths[-1:] == [n_outputs] else [*widths, n_outputs]
+    wide_enough = all(arity * width >= n for width, n in zip(layers, [n_inputs, *layers], strict=False))
+    if not wide_enough:
+        with suppress(MethodError):
+            network, _ = dense(widths, n_inputs, n_outputs, seed, relaxation="warp", arity=arity)
+            assert not len(network.unreached_inputs())
+        return
+    network, parameters = dense(widths, n_inputs, n_outputs, seed, relaxation="warp", arity=arity)
+    assert not len(network.unreached_inputs())
+    assert [layer.n_rows for layer in network.layers] == layers
+    assert [layer.fan_in.shape for layer in network.layers] == [(width, arity) for width in layers]
+    assert np.array_equal(np.concatenate([layer.param for layer in network.layers]), np.arange(network.n_gates))
+    assert parameters["theta"].shape == (network.n_gates, 1 << arity)
+    assert parameters.keys() == {"theta"}
+    discretise(network, RELAXATIONS["warp"].truth_tables(parameters["theta"]))
 
 
 def test_a_last_layer_is_added_only_where_the_widths_do_not_end_in_the_outputs():
-    assert [layer.n_rows for layer in dense([5, 3], n_outputs=3)[0].layers] == [5, 3]
-    assert [layer.n_rows for layer in dense([5], n_outputs=3)[0].layers] == [5, 3]
-    assert [layer.n_rows for layer in dense([], n_outputs=3)[0].layers] == [3]
+    assert [layer.n_rows for layer in dense([5, 3], 6, 3)[0].layers] == [5, 3]
+    assert [layer.n_rows for layer in dense([5], 6, 3)[0].layers] == [5, 3]
+    assert [layer.n_rows for layer in dense([], 6, 3)[0].layers] == [3]
+
+
+def test_thresholds_turn_each_feature_into_so_many_inputs():
+    inputs = items(5000, 4, 2, real=True)[0]
+    network, parameters = dense([8], inputs, 4, thresholds=THRESHOLDS)
+    assert network.n_inputs == 12
+    assert network.thresholds.n_features == 4
+    assert parameters["thresholds"].shape == (4, 3)
+    assert np.allclose(values(np, parameters["thresholds"]), [[0.25, 0.5, 0.75]], atol=0.05)
+
+
+def test_a_network_is_a_function_of_its_settings_and_seed():
+    config = dense_config(widths=[20, 10, 5, 3], residual=None)
+
+    def made(seed):
+        return build_dense(config, np.zeros((1, 9), dtype=bool), 2, np.random.default_rng(seed))
+
+    (network, parameters), (same, same_parameters), (other, other_parameters) = made(0), made(0), made(1)
+    assert np.array_equal(same.layers[1].fan_in, network.layers[1].fan_in)
+    assert np.array_equal(same_parameters["theta"], parameters["theta"])
+    assert not np.array_equal(other.layers[1].fan_in, network.layers[1].fan_in)
+    assert not np.array_equal(other_parameters["theta"], parameters["theta"])

@@ -1,33 +1,62 @@
 """Relaxations and polynomials: on 0 and 1 they are the truth tables, in between they are probabilities."""
 
-import array_api_compat.torch as torch_namespace
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import GATES, NAMESPACES
 
 from codegen.equivalence import all_rows
-from methods import RELAXATIONS, dlgn
-from methods.multilinear import evaluate, monomial_coefficients
+from methods import RELAXATIONS, dlgn, warp
+from methods.multilinear import (
+    evaluate,
+    monomial_coefficients,
+    rows_of_tables,
+    tables_of_rows,
+    walsh_matrix,
+    walsh_to_monomials,
+)
+
+ARITIES = [1, 2, 3, 4, 5, 6]
+
+
+def some_tables(arity):
+    """All tables up to three inputs, and a thousand beyond."""
+    if arity <= 3:
+        return np.arange(1 << (1 << arity), dtype=np.uint64)
+    return np.random.default_rng(arity).integers(0, (1 << (1 << arity)) - 1, 1000, dtype=np.uint64, endpoint=True)
 
 
 def table_values(tables, arity):
     """float (function, row): the value of each function on each input row, read off its table."""
-    return ((np.asarray(tables, dtype=np.uint64)[:, None] >> np.arange(1 << arity, dtype=np.uint64)) & np.uint64(1)).astype(float)
+    return np.array([[int(table) >> row & 1 for row in range(1 << arity)] for table in tables], dtype=float)
 
 
-@pytest.mark.parametrize("arity", [1, 2, 3])
-def test_polynomials_are_every_function_on_every_row(arity):
-    tables = np.arange(1 << (1 << arity), dtype=np.uint64)
-    columns = list(all_rows(arity).T.astype(float))
-    assert np.array_equal(evaluate(monomial_coefficients(tables, arity), columns), table_values(tables, arity))
+def corners(n_gates, arity):
+    """The inputs of gates on every Boolean row, one array (gate, row) for each input."""
+    return [np.tile(column.astype(np.float32), (n_gates, 1)) for column in all_rows(arity).T]
 
 
-@pytest.mark.parametrize("arity", [4, 5, 6])
-def test_polynomials_are_random_functions_on_every_row(arity):
-    tables = np.random.default_rng(0).integers(0, 1 << (1 << arity) if arity < 6 else 1 << 63, 200, dtype=np.uint64)
-    columns = list(all_rows(arity).T.astype(float))
-    assert np.array_equal(evaluate(monomial_coefficients(tables, arity), columns), table_values(tables, arity))
+def saturated(name, tables, arity):
+    """Parameters that leave no doubt that the gates are these functions."""
+    if name == "dlgn":
+        return np.where(np.arange(16) == tables[:, None], 50.0, -50.0).astype(np.float32)
+    signs = 2 * table_values(tables, arity) - 1
+    return (30.0 * signs @ walsh_matrix(arity) / (1 << arity)).astype(np.float32)
+
+
+@pytest.mark.parametrize("arity", ARITIES)
+def test_polynomials_are_the_functions_on_every_row(arity):
+    tables = some_tables(arity)
+    inputs = list(all_rows(arity).T.astype(float))
+    assert np.array_equal(evaluate(monomial_coefficients(tables, arity), inputs), table_values(tables, arity))
+
+
+@pytest.mark.parametrize("arity", ARITIES)
+def test_tables_and_their_rows_are_each_others_inverse(arity):
+    tables = some_tables(arity)
+    assert np.array_equal(rows_of_tables(tables, arity), table_values(tables, arity))
+    assert np.array_equal(tables_of_rows(rows_of_tables(tables, arity), arity), tables)
 
 
 def test_between_rows_a_polynomial_is_the_probability_of_true():
@@ -40,26 +69,128 @@ def test_between_rows_a_polynomial_is_the_probability_of_true():
     assert np.allclose(found, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", RELAXATIONS)
-@pytest.mark.parametrize("pass_through", [None, 5.0])
-def test_init_has_the_stated_shape_and_start(name, pass_through):
+@pytest.mark.parametrize("arity", ARITIES)
+def test_the_walsh_matrix_is_its_own_inverse_but_for_its_size(arity):
+    matrix = walsh_matrix(arity)
+    assert np.array_equal(matrix @ matrix, np.eye(1 << arity) * (1 << arity))
+    assert np.array_equal(matrix, matrix.T)
+
+
+@pytest.mark.parametrize("arity", ARITIES)
+def test_walsh_coefficients_become_those_of_the_same_polynomial(arity):
+    rng = np.random.default_rng(0)
+    theta = rng.standard_normal((5, 1 << arity))
+    inputs = list(rng.standard_normal((arity, 5, 7)))
+    direct = np.zeros((5, 7))
+    for members in range(1 << arity):
+        signs = [1 - 2 * inputs[j] for j in range(arity) if members >> j & 1]
+        direct += theta[:, members, None] * np.prod([np.ones((5, 7)), *signs], axis=0)
+    assert np.allclose(evaluate(theta @ walsh_to_monomials(arity), inputs), direct, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "arity"), GATES)
+def test_without_doubt_a_gate_is_its_truth_table(name, arity):
     relaxation = RELAXATIONS[name]
-    for arity in relaxation.ARITIES:
-        theta = relaxation.init(np.random.default_rng(0), 50, arity, pass_through)
-        assert theta.shape == (50, relaxation.n_parameters(arity))
-        assert theta.dtype == np.float32
-        tables = relaxation.truth_tables(theta)
-        copies_first = table_values([sum(1 << row for row in range(1 << arity) if row & 1)], arity)
-        assert np.all(table_values(tables, arity) == copies_first) == (pass_through is not None)
+    tables = some_tables(arity)
+    theta = saturated(name, tables, arity)
+    assert np.array_equal(relaxation.truth_tables(theta), tables)
+    values = relaxation.gate(np, theta, corners(len(tables), arity), 1.0)
+    assert np.allclose(values, table_values(tables, arity), atol=1e-6)
 
 
-def test_dlgn_with_one_logit_far_ahead_is_that_function():
-    theta = np.full((16, 16), -50.0, dtype=np.float32)
-    np.fill_diagonal(theta, 50.0)
-    a, b = all_rows(2).T.astype(np.float32)
-    values = dlgn.gate(np, theta, [np.tile(a, (16, 1)), np.tile(b, (16, 1))], 1.0)
-    assert np.allclose(values, table_values(range(16), 2), atol=1e-6)
-    assert np.array_equal(dlgn.truth_tables(theta), np.arange(16))
+@pytest.mark.parametrize(("name", "arity"), GATES)
+def test_a_gates_value_is_a_probability(name, arity):
+    rng = np.random.default_rng(0)
+    theta = RELAXATIONS[name].init(rng, 300, arity, 1.0, None) * np.float32(5)
+    values = RELAXATIONS[name].gate(np, theta, list(rng.random((arity, 300, 50), dtype=np.float32)), 0.3)
+    assert values.min() >= -1e-6
+    assert values.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("arity", ARITIES)
+def test_warp_with_a_positive_constant_is_true_and_with_a_negative_one_false(arity):
+    theta = np.zeros((3, 1 << arity), dtype=np.float32)
+    theta[:, 0] = [1.0, -1.0, 0.0]
+    assert warp.truth_tables(theta).tolist() == [(1 << (1 << arity)) - 1, 0, 0]  # a tie is false
+    values = warp.gate(np, theta, corners(3, arity), 1.0)
+    assert np.all(values[0] > 0.5)
+    assert np.all(values[1] < 0.5)
+    assert np.all(values[2] == 0.5)
+
+
+@pytest.mark.parametrize("arity", ARITIES)
+def test_warp_reads_a_false_input_as_plus_one(arity):
+    for position in range(arity):
+        theta = np.zeros((1, 1 << arity), dtype=np.float32)
+        theta[0, 1 << position] = 1.0
+        values = warp.gate(np, theta, corners(1, arity), 1.0)[0]
+        assert np.array_equal(values > 0.5, ~all_rows(arity)[:, position])
+
+
+def test_warps_table_is_true_where_the_transform_is_positive():
+    theta = np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32)
+    theta[0] = [1, 1, 0, 0, 0, 0, 0, 0]  # 2 where the first input is false, else an exact tie
+    for table, of_gate in zip(warp.truth_tables(theta).tolist(), theta.tolist(), strict=True):
+        for row in range(8):
+            z = sum(value * (-1) ** (members & row).bit_count() for members, value in enumerate(of_gate))
+            assert (table >> row & 1) == (z > 0)
+
+
+def test_dlgn_keeps_the_lowest_table_on_a_tie():
+    theta = np.zeros((2, 16), dtype=np.float32)
+    theta[1, [6, 9]] = 1.0
+    assert dlgn.truth_tables(theta).tolist() == [0, 6]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("residual", [0.6, 0.908, 0.99])
+@pytest.mark.parametrize("arity", ARITIES)
+def test_warp_starts_as_a_copy_of_the_first_input_with_the_stated_probability(arity, residual, temperature):
+    theta = warp.init(np.random.default_rng(0), 4, arity, temperature, residual)
+    expected = np.where(all_rows(arity)[:, 0], residual, 1 - residual)
+    assert np.allclose(warp.gate(np, theta, corners(4, arity), temperature), expected, atol=1e-5)
+    assert np.array_equal(table_values(warp.truth_tables(theta), arity), np.tile(all_rows(arity)[:, 0], (4, 1)))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("residual", [0.5, 0.908, 0.99])
+def test_dlgn_starts_as_a_copy_of_the_first_input_with_the_stated_weight(residual, temperature):
+    theta = dlgn.init(np.random.default_rng(0), 4, 2, temperature, residual).astype(float)
+    weights = np.exp(theta / temperature) / np.exp(theta / temperature).sum(axis=1, keepdims=True)
+    expected = np.full((4, 16), (1 - residual) / 15)
+    expected[:, 0b1010] = residual
+    assert np.allclose(weights, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("residual", [None, 0.9])
+@pytest.mark.parametrize(("name", "arity"), GATES)
+def test_init_has_the_stated_shape(name, arity, residual):
+    theta = RELAXATIONS[name].init(np.random.default_rng(0), 50, arity, 1.0, residual)
+    assert theta.shape == (50, RELAXATIONS[name].n_parameters(arity))
+    assert theta.dtype == np.float32
+
+
+@pytest.mark.parametrize(("name", "arity"), GATES)
+def test_a_random_start_is_a_function_of_the_seed(name, arity):
+    first, again, other = (RELAXATIONS[name].init(np.random.default_rng(seed), 50, arity, 1.0, None) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert len(np.unique(first, axis=0)) == 50
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+@pytest.mark.parametrize("arity", ARITIES)
+def test_a_random_warp_gate_is_equally_undecided_at_every_arity(arity, temperature):
+    theta = warp.init(np.random.default_rng(0), 4000, arity, temperature, None)
+    p = warp.gate(np, theta, corners(4000, arity), temperature).astype(float)
+    logits = np.log(p / (1 - p))
+    assert abs(logits.mean()) < 0.05
+    assert abs(logits.std() - 1) < 0.05
+
+
+def test_the_number_of_parameters_is_sixteen_for_dlgn_and_a_power_of_two_for_warp():
+    assert dlgn.n_parameters(2) == 16
+    assert [warp.n_parameters(arity) for arity in ARITIES] == [2, 4, 8, 16, 32, 64]
 
 
 def test_dlgn_is_the_mean_over_the_sixteen_gates():
@@ -82,19 +213,31 @@ def test_dlgn_gate_ids_of_difflogic_are_tables_with_bits_0_and_3_exchanged():
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
-def test_temperature_divides_the_logits(temperature):
+@pytest.mark.parametrize(("name", "arity"), GATES)
+def test_temperature_divides_the_parameters(name, arity, temperature):
     rng = np.random.default_rng(0)
-    theta = rng.standard_normal((4, 16)).astype(np.float32)
-    warm = dlgn.coefficients(np, theta, temperature)
-    assert np.allclose(warm, dlgn.coefficients(np, theta / np.float32(temperature), 1.0), atol=1e-6)
+    theta = rng.standard_normal((4, RELAXATIONS[name].n_parameters(arity))).astype(np.float32)
+    inputs = list(rng.random((arity, 4, 9), dtype=np.float32))
+    warm = RELAXATIONS[name].gate(np, theta, inputs, temperature)
+    assert np.allclose(warm, RELAXATIONS[name].gate(np, theta / np.float32(temperature), inputs, 1.0), atol=1e-5)
 
 
-def test_engines_agree_on_a_gate():
+@pytest.mark.parametrize(("name", "arity"), GATES)
+def test_engines_agree_on_a_gate(name, arity):
     rng = np.random.default_rng(0)
-    theta = rng.standard_normal((6, 16)).astype(np.float32)
-    a, b = rng.random((2, 6, 9)).astype(np.float32)
-    expected = dlgn.gate(np, theta, [a, b], 0.7)
-    by_torch = dlgn.gate(torch_namespace, torch.tensor(theta), [torch.tensor(a), torch.tensor(b)], 0.7)
-    by_jax = dlgn.gate(jnp, jnp.asarray(theta), [jnp.asarray(a), jnp.asarray(b)], 0.7)
-    assert np.allclose(by_torch.numpy(), expected, atol=1e-6)
-    assert np.allclose(np.asarray(by_jax), expected, atol=1e-6)
+    theta = rng.standard_normal((6, RELAXATIONS[name].n_parameters(arity))).astype(np.float32)
+    inputs = list(rng.random((arity, 6, 9), dtype=np.float32))
+    expected = RELAXATIONS[name].gate(np, theta, inputs, 0.7)
+    assert expected.dtype == np.float32
+    for xp in NAMESPACES.values():
+        found = RELAXATIONS[name].gate(xp, xp.asarray(theta), [xp.asarray(x) for x in inputs], 0.7)
+        assert np.allclose(np.asarray(found), expected, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=50)
+@given(gate=st.sampled_from(GATES), temperature=st.sampled_from([0.1, 1.0, 10.0]), scale=st.sampled_from([0.0, 1.0, 1e4, 1e30]))
+def test_a_gate_of_any_finite_parameters_is_finite(gate, temperature, scale):
+    name, arity = gate
+    rng = np.random.default_rng(0)
+    theta = (scale * rng.standard_normal((20, RELAXATIONS[name].n_parameters(arity)))).astype(np.float32)
+    assert np.all(np.isfinite(RELAXATIONS[name].gate(np, theta, corners(20, arity), temperature)))

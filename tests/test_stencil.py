@@ -231,9 +231,18 @@ def test_hand_written_rule_refuses_bad_boards(odd_parity):
         odd_parity[0].stepper(np.zeros((0, 3), dtype=bool), torus=True)
 
 
-def test_second_copy_steps_as_the_first(odd_parity, tmp_path):
-    executable, netlist = odd_parity
-    assert_steps(second_copy(executable.facts.library, tmp_path), netlist, drawn_board((7, 129)), True)
+def test_hand_written_rule_evaluates_no_items_in_bulk(odd_parity):
+    with pytest.raises(ValueError, match="only steps boards; got 512 items"):
+        odd_parity[0].batch(all_rows(9))
+
+
+def test_second_copy_steps_and_evaluates_as_the_first_from_a_library_of_its_own(tmp_path):
+    first, netlist = BACKENDS["c"](busy_stencil(), SECONDS), busy_stencil()
+    second = second_copy(first, tmp_path)
+    assert_steps(second, netlist, drawn_board((7, 129)), True)
+    np.testing.assert_array_equal(second.evaluate(all_rows(9)), simulate(netlist, all_rows(9)))
+    assert [path.suffix for path in tmp_path.iterdir()] == [".so"]
+    assert_steps(first, netlist, drawn_board((7, 129)), True)
 
 
 def load(library):

@@ -5,17 +5,18 @@ The published comparison is the harness's own, interleaved and paired; this is f
 
 import numpy as np
 import pytest
+from networks import build as build_engine
+from networks import dense, train_config
 
 from codegen.backends import BACKENDS, HandWritten
 from codegen.measure import pinned
-from methods import METHODS
-from methods.dense import DenseConfig
-from methods.jax_engine import JaxNetwork
+from methods.jax_network import JaxNetwork
 from methods.network import discretise
-from methods.torch_engine import TorchEngine, TorchNetwork, use_threads
-from methods.train import OptimiserConfig, TrainConfig, train
+from methods.torch_engine import use_threads
+from methods.torch_network import TorchNetwork
+from methods.train import Items, train
 from tasks import TASKS
-from tasks.life import LifeConfig
+from tasks.life import CONWAY, LifeConfig, run
 
 NETWORK_BATCH = 1024
 
@@ -28,12 +29,11 @@ def life():
 @pytest.fixture(scope="module")
 def learned(life, tmp_path_factory):
     """(network, truth tables) of Conway's rule, exact."""
-    config = DenseConfig("dlgn", "dlgn", 2, "unique", [128] * 8 + [64, 32, 16, 8, 4, 2, 1], 5.0, 1.0)
-    network, theta = METHODS["dlgn"].build(config, 9, 1, np.random.default_rng(0))
-    adamw = OptimiserConfig(learning_rate=0.05, betas=(0.9, 0.99), weight_decay=0.03, epsilon=1e-12, clip_norm=100.0)
-    budget = TrainConfig(10_000, 600.0, 5, 1, 600.0, True, adamw)
+    items = Items(life.train.bits, life.train.target)
+    network, parameters = dense([128] * 8 + [64, 32, 16, 8, 4, 2, 1], items.inputs, residual=0.908)
+    engine = build_engine("torch with kernels", network, parameters, items.inputs, items.target)
     checkpoint = tmp_path_factory.mktemp("training") / "checkpoint"
-    progress = train(TorchEngine(network, theta, adamw, 2, True), life.train.bits, life.train.target, budget, checkpoint)
+    progress = train(engine, network, items, items, train_config(max_steps=10_000), 0, checkpoint)
     assert progress.best.hard_accuracy == 1.0
     return network, progress.best_tables
 
@@ -53,10 +53,10 @@ def build(name, life, network, tables):
 def test_step(benchmark, name, life, learned):
     with pinned():
         form = build(name, life, *learned)
-        run = life.workload.start(form)
-        run(1)
+        step = life.workload.start(form)
+        step(1)
         rounds, loops = (3, 1) if name.startswith("nn") else (20, 200)
-        benchmark.pedantic(run, args=(loops,), rounds=rounds, iterations=1)
+        benchmark.pedantic(step, args=(loops,), rounds=rounds, iterations=1)
         benchmark.extra_info["cells_per_round"] = loops * life.workload.n_items
     assert life.workload.verify(form, quick=True).exact
 
@@ -64,8 +64,6 @@ def test_step(benchmark, name, life, learned):
 @pytest.mark.parametrize("torus", [True, False], ids=["torus", "dead"])
 @pytest.mark.parametrize("name", ["c-naive", "c-portable", "c", "numba"])
 def test_a_thousand_steps_are_exact(name, torus, life, learned):
-    from tasks.life import CONWAY, run
-
     form = build(name, life, *learned)
     rng = np.random.default_rng(0)
     for shape in ((512, 512), (100, 37), (64, 64), (1, 1), (3, 3), (65, 2)):

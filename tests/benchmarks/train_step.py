@@ -1,0 +1,151 @@
+"""One full training step (forward, backward, AdamW) of the engines on the same networks: `make bench-train`.
+
+All forms of a network are timed in one process, interleaved in fresh random order in each block, so that a busy machine
+slows them alike; the figures are medians. Compilation comes before and is shown apart. Memory is measured in a process of
+its own: the growth of its peak from before the engine was built.
+"""
+
+import argparse
+import gc
+import multiprocessing
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from codegen.measure import Protocol, time_arms
+from methods.engine import EngineConfig, OptimiserConfig, build_engine
+from methods.network import Layer, Network
+from methods.relaxations import RELAXATIONS
+from methods.wiring import unique_wiring
+
+ADAMW = OptimiserConfig(learning_rate=0.01, betas=(0.9, 0.999), weight_decay=0.0, epsilon=1e-8, clip_norm=100.0)
+N_INPUTS, BATCH = 400, 100
+
+
+@dataclass(frozen=True)
+class Case:
+    """layers of width gates of the arity, on 400 inputs; the last layer's gates are the outputs."""
+
+    relaxation: str
+    arity: int
+    width: int
+    layers: int = 6
+
+    @property
+    def name(self) -> str:
+        return f"{self.relaxation} k={self.arity} {self.layers}×{self.width:,}"
+
+
+CASES = (Case("dlgn", 2, 8000), Case("warp", 2, 8000), Case("warp", 4, 4000), Case("warp", 6, 2330))
+SIZES = (Case("dlgn", 2, 1333), Case("dlgn", 2, 8000), Case("dlgn", 2, 21333), Case("dlgn", 2, 85333))
+
+
+def parts(case: Case):
+    """The network, its theta, and random items."""
+    rng = np.random.default_rng(0)
+    layers, first, signals = [], 0, N_INPUTS
+    for _ in range(case.layers):
+        fan_in = unique_wiring(signals, case.width, case.arity, rng)
+        layers.append(Layer(fan_in, np.arange(first, first + case.width, dtype=np.int32)))
+        first, signals = first + case.width, case.width
+    network = Network(case.relaxation, N_INPUTS, tuple(layers), 1.0)
+    theta = RELAXATIONS[case.relaxation].init(rng, first, case.arity, 1.0, None)
+    inputs = rng.integers(0, 2, (BATCH, N_INPUTS), dtype=np.uint8).astype(bool)
+    target = rng.integers(0, 2, (BATCH, case.width), dtype=np.uint8).astype(bool)
+    return network, theta, inputs, target
+
+
+def create(network, theta, inputs, target, engine: str, kernels: bool, threads: int):
+    """The engine, as the harness would build it."""
+    settings = EngineConfig(engine, threads, kernels, "cpu")
+    return build_engine(settings, network, {"theta": theta}, ADAMW, inputs, target, 0)
+
+
+def arm(engine):
+    def run(times: int) -> None:
+        engine.run(None, np.full(times, 0.01, dtype=np.float32))
+
+    return run
+
+
+def step_times(cases, forms, blocks: int, threads: int, console: Console) -> None:
+    table = Table(title=f"ms a step, batch {BATCH}, {threads} threads, median of {blocks} blocks")
+    table.add_column("network")
+    table.add_column("gates", justify="right")
+    for name in forms:
+        table.add_column(name, justify="right")
+    table.add_column("ns a gate and item", justify="right")
+    table.add_column("compile s", justify="right")
+    for case in cases:
+        arms, compiled = {}, {}
+        for name, (engine, kernels) in forms.items():
+            built = create(*parts(case), engine, kernels, threads)
+            compiled[name] = built.prepare(None, 1)
+            arms[name] = arm(built)
+        samples = time_arms(arms, Protocol(blocks, 0.0, 0.0), np.random.default_rng(0))
+        ms = {name: float(np.median(sample.ns)) / 1e6 for name, sample in samples.items()}
+        gates = case.width * case.layers
+        first = next(iter(ms.values()))
+        table.add_row(
+            case.name, f"{gates:,}", *(f"{value:.1f}" for value in ms.values()), f"{1e6 * first / gates / BATCH:.2f}",
+            " ".join(f"{seconds:.1f}" for seconds in compiled.values()),
+        )  # fmt: skip
+    console.print(table)
+
+
+def _resident(line: str) -> int:
+    """VmRSS, the process's memory now, or VmHWM, its peak since the last reset, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(found.split()[1] for found in lines if found.startswith(line)))
+
+
+def _memory(case: Case, threads: int, results) -> None:
+    few = Case(case.relaxation, case.arity, 16)
+    create(*parts(few), "torch", True, threads).run(None, np.full(2, 0.01, dtype=np.float32))
+    network, theta, inputs, target = parts(case)
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+    before = _resident("VmRSS")
+    engine = create(network, theta, inputs, target, "torch", True, threads)
+    engine.run(None, np.full(3, 0.01, dtype=np.float32))
+    grown = _resident("VmHWM") - before
+    # theta with its gradient and two moments
+    results.put((grown, 4 * BATCH * network.n_gates, 4 * theta.nbytes))
+
+
+def memory(cases, threads: int, console: Console) -> None:
+    table = Table(title="MB at the peak of training, fused kernels")
+    for name in ("network", "activations", "parameters ×4", "measured growth", "over both"):
+        table.add_column(name, justify="left" if name == "network" else "right")
+    context = multiprocessing.get_context("spawn")
+    for case in cases:
+        results = context.Queue()
+        process = context.Process(target=_memory, args=(case, threads, results))
+        process.start()
+        grown, activations, parameters = results.get(timeout=600)
+        process.join()
+        share = grown / (activations + parameters) - 1
+        table.add_row(case.name, *(f"{size / 1e6:.1f}" for size in (activations, parameters, grown)), f"{100 * share:+.0f} %")
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--blocks", type=int, default=15)
+    options = parser.parse_args()
+    console = Console(highlight=False)
+    started = time.perf_counter()
+    engines = {"kernels": ("torch", True), "torch's own": ("torch", False), "jax": ("jax", False)}
+    step_times(CASES, engines, options.blocks, options.threads, console)
+    step_times(SIZES, {"kernels": ("torch", True)}, options.blocks, options.threads, console)
+    memory(SIZES[:3] + CASES[1:], options.threads, console)
+    console.print(f"{time.perf_counter() - started:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Small networks, engines and trainings, and the noise as each engine sees it, for the tests of methods."""
+
+from dataclasses import replace
+
+import array_api_compat.torch as torch_namespace
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from methods.dense import DenseConfig, ThresholdConfig, build_dense
+from methods.engine import EngineConfig, OptimiserConfig, build_engine
+from methods.network import Layer, Network
+from methods.relaxations import RELAXATIONS
+from methods.smoothing import Smoothing, step_key
+from methods.train import TrainConfig
+
+# The forms of an engine, as build takes them.
+FORMS = ("torch with kernels", "torch", "jax")
+NAMESPACES = {"numpy": np, "torch": torch_namespace, "jax": jnp}
+# Every relaxation at every arity, (relaxation, arity).
+GATES = [(name, arity) for name, relaxation in RELAXATIONS.items() for arity in relaxation.ARITIES]
+
+ADAMW = OptimiserConfig(learning_rate=0.05, betas=(0.9, 0.99), weight_decay=0.03, epsilon=1e-12, clip_norm=100.0)
+# With an epsilon far below the gradients AdamW turns one that is only rounding into a whole step; to compare parameters, not.
+STEADY = replace(ADAMW, epsilon=1e-3)
+
+
+def dense_config(**changes):
+    settings = {
+        "name": changes.get("relaxation", "dlgn"),
+        "relaxation": "dlgn",
+        "arity": 2,
+        "wiring": "unique",
+        "widths": [12, 8],
+        "residual": None,
+        "temperature": 1.0,
+        "smoothing": "soft",
+        "thresholds": None,
+    }
+    return DenseConfig(**{**settings, **changes})
+
+
+def dense(widths=(12, 8), inputs=9, n_outputs=1, seed=0, **changes):
+    """A built network and its parameters. inputs: the items, or how many bits there are."""
+    items = np.zeros((1, inputs), dtype=bool) if isinstance(inputs, int) else inputs
+    return build_dense(dense_config(widths=list(widths), **changes), items, n_outputs, np.random.default_rng(seed))
+
+
+def random_network(relaxation, arity, n_inputs, widths, seed=0, temperature=1.0):
+    """Wired at random: gates that read a signal twice, signals that nobody reads; each row has a parameter of its own."""
+    rng = np.random.default_rng(seed)
+    layers, n_params, n_signals = [], 0, n_inputs
+    for width in widths:
+        fan_in = rng.integers(0, n_signals, (width, arity), dtype=np.int32)
+        layers.append(Layer(fan_in, np.arange(n_params, n_params + width, dtype=np.int32)))
+        n_params, n_signals = n_params + width, width
+    network = Network(relaxation, n_inputs, tuple(layers), temperature)
+    return network, {"theta": RELAXATIONS[relaxation].init(rng, n_params, arity, temperature, None)}
+
+
+def shared_network(relaxation="dlgn", arity=2, temperature=1.0):
+    """Rows share parameters within a layer, as the positions of a convolution kernel do, and with other layers."""
+    rng = np.random.default_rng(3)
+    params = ([0, 0, 0, 0, 1, 1, 2, 2], [3, 6, 3, 0, 5, 3], [2, 2, 6, 1])
+    layers, n_signals = [], 5
+    for param in params:
+        layers.append(Layer(rng.integers(0, n_signals, (len(param), arity), dtype=np.int32), np.array(param, dtype=np.int32)))
+        n_signals = len(param)
+    network = Network(relaxation, 5, tuple(layers), temperature)
+    return network, {"theta": RELAXATIONS[relaxation].init(rng, 8, arity, temperature, None)}
+
+
+def items(n_items, n_inputs, n_outputs, seed=0, real=False):
+    """Training items drawn at random: inputs, bits or real-valued, and target."""
+    rng = np.random.default_rng(seed)
+    inputs = rng.random((n_items, n_inputs), dtype=np.float32) if real else rng.random((n_items, n_inputs)) < 0.5
+    return inputs, rng.random((n_items, n_outputs)) < 0.5
+
+
+def learnable(relaxation="dlgn", arity=2, smoothing="soft", real=False, widths=(8,), n_items=40, temperature=1.0, seed=0):
+    """(network, parameters, inputs, target) of a training; real-valued inputs go through learned thresholds."""
+    inputs, target = items(n_items, 5, 4, seed, real)
+    network, parameters = dense(
+        widths, inputs, 4, seed, relaxation=relaxation, arity=arity, smoothing=smoothing, temperature=temperature,
+        thresholds=ThresholdConfig(bits=3, softness=0.1) if real else None,
+    )  # fmt: skip
+    return network, parameters, inputs, target
+
+
+def build(form, network, parameters, inputs, target, optimiser=ADAMW, seed=0, threads=2):
+    config = EngineConfig(form.split()[0], threads, form == "torch with kernels", "cpu")
+    return build_engine(config, network, parameters, optimiser, inputs, target, seed)
+
+
+def train_config(**changes):
+    settings = {
+        "max_steps": 40,
+        "max_seconds": 600.0,
+        "batch_size": None,
+        "schedule": "constant",
+        "warmup_steps": 0,
+        "evaluate_every": 5,
+        "confirm": 1,
+        "patience": 0,
+        "checkpoint_seconds": 600.0,
+        "kernels": True,
+        "device": "cpu",
+        "optimiser": ADAMW,
+    }
+    return TrainConfig(**{**settings, **changes})
+
+
+def rates(n, rate=0.05):
+    return np.full(n, rate, dtype=np.float32)
+
+
+def same_states(first, second):
+    """Whether two engine states, or any two dicts of arrays, are the same to the bit."""
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def columns(network):
+    """The layers in torch's arrays, as methods.network.relaxed wants them."""
+    return [
+        ([torch.from_numpy(column.astype(np.int64)) for column in layer.fan_in.T], torch.from_numpy(layer.param.astype(np.int64)))
+        for layer in network.layers
+    ]
+
+
+def take(x, rows):
+    return x[rows]
+
+
+def smoothing(mode, seed=0, step=0, engine="torch"):
+    """A step's smoothing in the arrays of numpy, torch or jax."""
+    if engine == "jax":
+        counters, stop, to_float = jnp.arange, jax.lax.stop_gradient, lambda x: x.astype(jnp.float32)
+        key = step_key(seed, jnp.asarray(step, dtype=jnp.uint32))
+        return Smoothing(mode, key, lambda start, n: counters(start, start + n, dtype=jnp.uint32), stop, to_float)
+    if engine == "torch":
+        counters, stop, to_float = torch.arange, torch.Tensor.detach, lambda x: x.to(torch.float32)
+    else:
+        counters, stop, to_float = np.arange, np.copy, lambda x: x.astype(np.float32)
+    return Smoothing(mode, step_key(seed, step), lambda start, n: counters(start, start + n), stop, to_float)
