@@ -1,5 +1,6 @@
 """Where compiled things are kept between runs: outside the source tree, safe to delete at any time."""
 
+import hashlib
 import os
 import tempfile
 from functools import cache
@@ -22,6 +23,20 @@ def cache_dir() -> Path:
         return Path(tempfile.mkdtemp(prefix="gatebench-cache-"))
 
 
+def _numba_sources() -> str:
+    """A digest of all our modules that numba compiles.
+
+    numba's own cache looks at the file of a function alone, and would keep using code that inlined what another module was.
+    """
+    digest = hashlib.sha256()
+    root = Path(__file__).resolve().parent.parent
+    for path in sorted(path for package in ("codegen", "methods") for path in (root / package).rglob("*.py")):
+        source = path.read_bytes()
+        if b"numba" in source:
+            digest.update(path.name.encode() + b"\0" + source)
+    return digest.hexdigest()[:16]
+
+
 # numba reads this when a function is decorated with cache=True, so it is set before any module of ours is.
 if not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = str(cache_dir() / "numba")  # type: ignore[attr-defined]
+    numba.config.CACHE_DIR = str(cache_dir() / "numba" / _numba_sources())  # type: ignore[attr-defined]

@@ -107,7 +107,7 @@ def _run(
     """Steps in one scan; a step whose loss or gradient is not finite changes nothing, nor do those after it."""
 
     def step(carry: Any, now: Any) -> Any:
-        trained, state, count, norms = carry
+        (trained, state, count, norms), alive = carry
         rate, batch = now
 
         def loss_of(trained: Any) -> Any:
@@ -116,14 +116,16 @@ def _run(
             return bit_error(jnp, _outputs(network, layers, trained, items, smoothing), wanted)
 
         loss, grads = jax.value_and_grad(loss_of)(trained)
-        finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
+        finite = alive & jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
         updates, next_state = optimiser.update(grads, state, trained)
         moved = jax.tree.map(lambda value, update: value - rate * update, trained, updates)
-        norms = jnp.stack([jnp.linalg.norm(grads["theta"][param]) for _, param in layers])
+        new_norms = jnp.stack([jnp.linalg.norm(grads["theta"][param]) for _, param in layers])
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), (moved, next_state), (trained, state))
-        return (*kept, count + finite.astype(jnp.uint32), norms), (loss, finite)
+        next_carry = (*kept, count + finite.astype(jnp.uint32), jnp.where(alive, new_norms, norms))
+        return (next_carry, finite), (loss, finite)
 
-    return jax.lax.scan(step, carry, (rates, batches))
+    (carry, _), readings = jax.lax.scan(step, (carry, jnp.asarray(True)), (rates, batches))
+    return carry, readings
 
 
 def _outputs(network: Network, layers: Any, trained: Any, x: Any, smoothing: Smoothing | None = None) -> Any:

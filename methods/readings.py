@@ -29,7 +29,7 @@ def undecided_share(tables: NDArray[np.float64]) -> float:
 
 def mean_entropy(tables: NDArray[np.float64]) -> float:
     """Bits of doubt a table row, 0 to 1: the mean binary entropy of soft_tables."""
-    p = np.clip(tables, 1e-12, 1 - 1e-12)
+    p = np.clip(tables.astype(np.float64), 1e-12, 1 - 1e-12)
     return float(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)).mean())
 
 

@@ -83,9 +83,10 @@ def _horner(builder: Any, x: Any, coefficients: Sequence[float]) -> Any:
 
 def _exp(builder: Any, x: Any) -> Any:
     """2**n * 2**f with n an integer and f in [-1/2, 1/2]; the series of 2**f to f**7 is exact to float32."""
-    limit = _float_constant(87.0)  # further out the result is outside the normal floats
-    x = _call(builder, "llvm.minnum.v16f32", _FLOATS, [x, limit])
-    x = _call(builder, "llvm.maxnum.v16f32", _FLOATS, [x, _float_constant(-87.0)])
+    for limit, beyond in ((87.0, ">"), (-87.0, "<")):  # further out the result is outside the normal floats
+        # A comparison and not a minimum, so that what is not a number stays so.
+        outside = builder.fcmp_ordered(beyond, x, _float_constant(limit))
+        x = builder.select(outside, _float_constant(limit), x)
     y = builder.fmul(x, _float_constant(1 / math.log(2)))
     whole = _call(builder, "llvm.rint.v16f32", _FLOATS, [y])
     fraction = builder.fsub(y, whole)

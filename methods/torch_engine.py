@@ -75,7 +75,7 @@ class TorchEngine:
             loss = self._loss(None if batches is None else batches[index])
             loss.backward()
             norm = float(torch.nn.utils.clip_grad_norm_(list(self._parameters.values()), self._clip_norm))
-            self._scale = max(1.0, norm / self._clip_norm)
+            self._scale = max(1.0, (norm + 1e-6) / self._clip_norm)  # as clip_grad_norm_ has it
             losses.append(float(loss.detach()))
             if not (np.isfinite(losses[-1]) and np.isfinite(norm)):
                 return Steps(np.array(losses, dtype=np.float32), False)

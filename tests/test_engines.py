@@ -41,15 +41,17 @@ def assert_same_steps(found, expected):
         assert np.allclose(found[2][name], expected[2][name], rtol=0, atol=1e-5), name
 
 
-@pytest.mark.parametrize("real", [False, True], ids=["bits", "thresholds"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("relaxation", "arity"), GATES)
-def test_engines_take_the_same_steps(relaxation, arity, mode, real):
-    training = learnable(relaxation, arity, mode, real, temperature=0.8)
-    expected = after_steps("torch", training)
-    assert np.all(expected[1] > 1e-5)
-    for form in ("torch with kernels", "jax"):
-        assert_same_steps(after_steps(form, training), expected)
+def test_engines_take_the_same_steps(relaxation, arity, mode):
+    for real in (False, True):
+        training = learnable(relaxation, arity, mode, real, temperature=0.8)
+        expected = after_steps("torch", training)
+        assert np.all(expected[1] > 1e-5)
+        assert_same_steps(after_steps("torch with kernels", training), expected)
+        # jax shares its gates, its noise and its thresholds with torch: half of the combinations, for the time they compile
+        if real == ((GATES.index((relaxation, arity)) + MODES.index(mode)) % 2 == 0):
+            assert_same_steps(after_steps("jax", training), expected)
 
 
 def test_engines_take_the_same_steps_in_minibatches_at_changing_rates():

@@ -46,6 +46,7 @@ def test_exp_is_accurate_and_goes_no_further_than_87():
     assert error.max() < 5e-6
     assert np.array_equal(found[len(x) :], np.where(far > 0, found[len(x) - 1], found[0]))
     assert found[len(x) // 2] == 1.0
+    assert np.isnan(on_lanes(simd.exp, [np.nan])).all()
     # Then a sigmoid is finite and within [0, 1] everywhere.
     sigmoid = 1 / (1 + found)
     assert sigmoid.min() > 0
