@@ -171,7 +171,7 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def exp(typing: Any, x: Any) -> Any:
-    """e**x to a few units in the last place; below -87 and above 87 as there."""
+    """e**x, to 1e-6 of it up to |x| = 15 and 4e-6 at 87; below -87 and above 87 as there."""
     return lanes(lanes), lambda context, builder, signature, arguments: _exp(builder, *arguments)
 
 

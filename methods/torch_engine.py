@@ -212,7 +212,8 @@ class _Kernels:
     def outputs(self, parameters: Any, x: torch.Tensor, smoothing: Smoothing | None) -> torch.Tensor:
         network = self._network
         if network.thresholds is not None:
-            x = bits(xp, parameters["thresholds"], x, network.thresholds)[0]
+            soft, true = bits(xp, parameters["thresholds"], x, network.thresholds)
+            x = soft if smoothing is None else smoothing.harden(soft, true)
         theta = parameters["theta"]
         hard = smoothing is not None and smoothing.hard
         noise, key = 0.0, 0

@@ -8,15 +8,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from networks import ADAMW, FORMS, NAMESPACES, STEADY, build, columns, items, learnable, rates, same_states, smoothing, take
+from networks import (
+    ADAMW,
+    FORMS,
+    NAMESPACES,
+    STEADY,
+    build,
+    columns,
+    dense,
+    items,
+    learnable,
+    rates,
+    same_states,
+    smoothing,
+    take,
+)
 
 from codegen.simulate import simulate
 from methods import RELAXATIONS
+from methods.dense import ThresholdConfig
 from methods.engine import EngineConfig, EngineError, build_engine
 from methods.network import discretise, relaxed
 from methods.readout import bit_error
 from methods.smoothing import MODES
-from methods.thresholds import bits
+from methods.thresholds import bits, values
 
 pytestmark = pytest.mark.usefixtures("quick_xla")
 
@@ -49,13 +64,14 @@ def test_engines_take_the_same_steps(relaxation, arity, mode):
         expected = after_steps("torch", training)
         assert np.all(expected[1] > 1e-5)
         assert_same_steps(after_steps("torch with kernels", training), expected)
-        # jax shares its gates, its noise and its thresholds with torch: half of the combinations, for the time they compile
-        if real == ((GATES.index((relaxation, arity)) + MODES.index(mode)) % 2 == 0):
+        # jax takes long to compile and has no code of its own for a mode, so each of its modes is tried with one kind of inputs;
+        # two-input WARP gates are tried below.
+        if (relaxation, arity) != ("warp", 2) and real == ((arity // 2 + MODES.index(mode)) % 2 == 0):
             assert_same_steps(after_steps("jax", training), expected)
 
 
 def test_engines_take_the_same_steps_in_minibatches_at_changing_rates():
-    training = learnable("warp", 3, "gumbel_hard", real=True, widths=(16, 8))
+    training = learnable("warp", 2, "gumbel_hard", real=True, widths=(16, 8))
     jax.config.update("jax_disable_most_optimizations", False)  # what a training really runs
     batches = np.random.default_rng(0).permuted(np.tile(np.arange(40), (4, 1)), axis=1)[:, :17].astype(np.int64)
     found = {}
@@ -106,7 +122,7 @@ def test_a_first_step_goes_by_the_rate_against_the_gradient():
     assert np.allclose(np.abs(moved), 1e-3, rtol=0.01)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMS[:2])
 def test_noise_is_of_the_seed_and_the_step(form):
     training = learnable("dlgn", 2, "gumbel_soft")
     losses = [build(form, *training, seed=seed).run(None, rates(3, 0.0)).losses.tolist() for seed in (1, 2)]
@@ -184,6 +200,19 @@ def test_the_hard_mode_trains_what_the_hard_outputs_are():
             assert engine.run(None, rates(1)).losses[0] == pytest.approx(wrong, abs=1e-6)
 
 
+@pytest.mark.parametrize("form", FORMS[:2])
+def test_a_feature_barely_above_a_threshold_is_true_in_the_hard_mode(form):
+    # As wide a step as this makes exactly a half of such a feature in float32, and thresholds start on features.
+    network, parameters = dense([8], items(40, 5, 4, real=True)[0], 4, smoothing="hard", thresholds=ThresholdConfig(3, 1.0))
+    second = values(np, parameters["thresholds"])[:, 1]
+    found = []
+    for features in (np.nextafter(second, np.float32(2)), second):
+        inputs = np.tile(features, (4, 1))
+        found.append(build(form, network, parameters, inputs, np.zeros((4, 4), dtype=bool)).hard(inputs))
+        assert build(form, network, parameters, inputs, found[-1]).run(None, rates(1)).losses[0] == 0
+    assert not np.array_equal(*found)
+
+
 def test_any_engine_continues_from_the_state_of_any():
     training = learnable("warp", 2, "gumbel_soft", real=True)
     engines = {form: build(form, *training, optimiser=STEADY) for form in FORMS}
@@ -237,9 +266,8 @@ def test_preparing_and_loading_a_state_of_no_steps_change_nothing(form):
     assert same_states(engine.state(), after)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("relaxation", ["dlgn", "warp"])
-def test_a_step_on_parameters_that_are_not_finite_is_none(relaxation, form):
+@pytest.mark.parametrize(("form", "relaxation"), [*product(FORMS[:2], ["dlgn", "warp"]), ("jax", "warp")])
+def test_a_step_on_parameters_that_are_not_finite_is_none(form, relaxation):
     network, *rest = learnable(relaxation)
     engine = build(form, network, *rest)
     engine.run(None, rates(3))

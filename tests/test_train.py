@@ -210,6 +210,27 @@ def test_a_training_interrupted_again_and_again_is_unbroken_to_the_bit(tmp_path)
     assert told(training.run(training.engine(), tmp_path / "broken")) == told(expected)
 
 
+def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
+    training = Training()
+
+    class Stuck(InterruptAt):
+        def run(self, batches, rates):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        training.run(Stuck(training.engine()), tmp_path / "c")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert training.run(training.engine(), tmp_path / "c", max_steps=5).step == 5
+
+
+def test_the_last_steps_are_evaluated_too(tmp_path):
+    training = Training()
+    progress = training.run(training.engine(), tmp_path / "c", max_steps=13)
+    assert [reading.step for reading in progress.curve] == [5, 10, 13]
+
+
 def test_a_finished_training_is_not_trained_again(tmp_path):
     training = Training()
     first = training.run(training.engine(), tmp_path / "c")
