@@ -42,7 +42,7 @@ from codegen.measure import Protocol, Samples, pinned, quickest, ratio, time_arm
 from codegen.netlist import Netlist
 from codegen.simulate import simulate
 from codegen.toolchain import NoCompilerError, ToolchainError
-from methods import ENGINES, METHODS, RELAXATIONS, MethodError
+from methods import ENGINES, METHODS, RELAXATIONS, Goal, MethodError
 from methods.checkpoint import CheckpointError
 from methods.engine import EngineConfig, EngineError, build_engine
 from methods.network import Network, discretise
@@ -269,7 +269,7 @@ def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Network,
     """Build the method's network from the seed and train it on the task, with a progress bar on a terminal."""
     method = METHODS[config.method.name]
     rng = np.random.default_rng(config.seed)
-    network, parameters = method.build(config.method, task.train.bits, task.n_outputs, rng)
+    network, parameters = method.build(config.method, task.train.bits, Goal(task.n_outputs, task.classes), rng)
     settings = EngineConfig(config.engine, n_threads(config), config.train.kernels, config.train.device)
     items = Items(task.train.bits, task.train.target)
     engine = build_engine(settings, network, parameters, config.train.optimiser, items.inputs, items.target, config.seed)
@@ -610,7 +610,8 @@ def _check_job(overrides: list[str]) -> None:
     _check_name("engine", checked.engine, list(ENGINES))
     try:
         task = TASKS[checked.task.name].build(checked.task)
-        METHODS[checked.method.name].build(checked.method, task.train.bits, task.n_outputs, np.random.default_rng(checked.seed))
+        goal = Goal(task.n_outputs, task.classes)
+        METHODS[checked.method.name].build(checked.method, task.train.bits, goal, np.random.default_rng(checked.seed))
     except (TaskError, MethodError) as error:
         raise UsageError(str(error)) from error
     prepare_folder(Path(config["runs_dir"]), ".")

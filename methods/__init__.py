@@ -2,7 +2,7 @@
 
 from methods import threads as threads  # first: it must run before OpenMP is loaded
 
-from methods.base import Method, MethodError  # isort: skip
+from methods.base import Goal, Method, MethodError  # isort: skip
 from methods.dense import DenseConfig, build_dense
 from methods.relaxations import RELAXATIONS
 
@@ -10,4 +10,4 @@ METHODS: dict[str, Method] = {"dlgn": Method(DenseConfig, build_dense), "warp": 
 # Engines by name; methods.engine.build_engine makes one. Each imports its framework only when it is made.
 ENGINES = ("torch", "jax")
 
-__all__ = ["ENGINES", "METHODS", "RELAXATIONS", "Method", "MethodError"]
+__all__ = ["ENGINES", "METHODS", "RELAXATIONS", "Goal", "Method", "MethodError"]

@@ -15,9 +15,17 @@ class MethodError(ValueError):
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What a task wants said of an item: `size` output bits, or one of `size` classes."""
+
+    size: int
+    classes: bool
+
+
+@dataclass(frozen=True)
 class Method:
     """An entry of METHODS. config: the dataclass that checks conf/method/<name>.yaml; build makes the network and its
-    starting parameters from one, the task's training inputs (item, input), its number of outputs, and a generator."""
+    starting parameters from one, the task's training inputs (item, input), its goal, and a generator."""
 
     config: type
-    build: Callable[[Any, NDArray[Any], int, np.random.Generator], tuple[Network, Parameters]]
+    build: Callable[[Any, NDArray[Any], Goal, np.random.Generator], tuple[Network, Parameters]]

@@ -52,10 +52,11 @@ class Engine(Protocol):
         """One step for each learning rate, on the items of that row of batches, (step, item), or on all items."""
 
     def soft(self, inputs: Inputs) -> NDArray[np.float32]:
-        """Outputs of the relaxed network without smoothing, float32 (item, output) in [0, 1]."""
+        """Values of the relaxed network without smoothing, float32 (item, value): output bits in [0, 1], or with a readout
+        the sums of its groups, not yet divided by its temperature."""
 
-    def hard(self, inputs: Inputs) -> Bits:
-        """Outputs of the discretised network, bool (item, output)."""
+    def hard(self, inputs: Inputs) -> NDArray[np.float32]:
+        """The same of the discretised network, exact: bits are 0 or 1, sums whole numbers."""
 
     def parameters(self) -> Parameters:
         """Copies of the parameters."""
@@ -93,7 +94,7 @@ def build_engine(
     target: Bits,
     seed: int,
 ) -> Engine:
-    """The engine by name, on training items (item, input) and (item, output); seed: of the smoothing's noise.
+    """The engine by name, on training items (item, input) and (item, value); seed: of the smoothing's noise.
 
     Frameworks are imported here and not before. Raises EngineError if the name or device is not to be had.
     """

@@ -10,10 +10,10 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
+from methods import readout
 from methods.engine import Bits, EngineState, Inputs, OptimiserConfig, Steps
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Columns, Network, Parameters, forward, relaxed
-from methods.readout import bit_error
+from methods.network import Columns, Network, Parameters, forward, relaxed, summed
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import Smoothing, step_key
 from methods.thresholds import bits
@@ -63,11 +63,11 @@ class JaxEngine:
     def soft(self, inputs: Inputs) -> NDArray[np.float32]:
         return np.asarray(self._soft(self._layers, self._carry[0], jnp.asarray(_signal_major(inputs)))).T
 
-    def hard(self, inputs: Inputs) -> Bits:
+    def hard(self, inputs: Inputs) -> NDArray[np.float32]:
         tables = self._relaxation.truth_tables(np.asarray(self._carry[0]["theta"]))
         coefficients = monomial_coefficients(tables, self._network.arity).astype(np.float32)
         outputs = self._hard(self._layers, coefficients, self._carry[0], jnp.asarray(_signal_major(inputs)))
-        return np.asarray(outputs).T > 0.5
+        return np.asarray(outputs).T
 
     def parameters(self) -> Parameters:
         return {name: np.array(value) for name, value in self._carry[0].items()}
@@ -113,7 +113,7 @@ def _run(
         def loss_of(trained: Any) -> Any:
             items, wanted = (x, target) if batch is None else (x[:, batch], target[:, batch])
             smoothing = _smoothing(network.smoothing, step_key(seed, count))
-            return bit_error(jnp, _outputs(network, layers, trained, items, smoothing), wanted)
+            return readout.loss(jnp, network.readout, _outputs(network, layers, trained, items, smoothing), wanted)
 
         loss, grads = jax.value_and_grad(loss_of)(trained)
         finite = alive & jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
@@ -136,7 +136,7 @@ def _outputs(network: Network, layers: Any, trained: Any, x: Any, smoothing: Smo
 def _hard(network: Network, layers: list[Columns], coefficients: Any, trained: Any, x: Any) -> Any:
     if network.thresholds is not None:
         x = bits(jnp, trained["thresholds"], x, network.thresholds)[1].astype(jnp.float32)
-    return forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x)
+    return summed(jnp, network, forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x))
 
 
 def _smoothing(mode: str, key: Any) -> Smoothing | None:

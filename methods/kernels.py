@@ -7,8 +7,6 @@ tiles are independent, so threads meet once a pass and not once a layer.
 The result is the same to the bit for any number of threads. Within a tile one thread adds up the gradient of each signal in
 the order of the rows; each group of tiles adds up the gradient of each parameter on its own; and the groups, which are fixed
 by the batch and not by the threads, are added in order.
-
-Two-input gates are written out; the other arities go through levels of Horner's rule kept in the cache.
 """
 
 from dataclasses import dataclass
@@ -20,22 +18,23 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from methods.dlgn import COEFFICIENTS, N_FUNCTIONS
+from methods.lane_gates import gate_gradient, gate_value, prefetch_inputs
 from methods.network import Network
 from methods.simd import (
     LANES,
-    add_first,
     exp,
     fma,
+    four_sums,
     hashed_uniform,
     largest,
     load,
     log,
     mixed,
-    pair_sum,
-    prefetch,
     rounded,
     splat,
     store,
+    store_four,
+    total,
 )
 
 Floats = NDArray[np.float32]
@@ -48,35 +47,55 @@ _MAX_GROUPS = 16
 # Layers are taken together in the backward pass as long as the groups' sums stay below the larger of these: a number of
 # bytes that fits a cache, and a share of the activations.
 _SUMS_BYTES = 1 << 20
-_SUMS_SHARE = 0.1
+_SUMS_SHARE = 0.05
 _HUGE_PAGE = 1 << 21
 
 
-@njit(cache=True)
-def _read(values, at, hard):
-    value = load(values, at)
-    if hard:
-        value = rounded(value)
-    return value
+@njit(cache=True, inline="always")
+def _value(arity, values, base, fan_in, row, coefficients, param, hard):
+    if arity == 2:
+        return gate_value(2, values, base, fan_in, row, coefficients, param, hard)
+    if arity == 4:
+        return gate_value(4, values, base, fan_in, row, coefficients, param, hard)
+    if arity == 6:
+        return gate_value(6, values, base, fan_in, row, coefficients, param, hard)
+    if arity == 1:
+        return gate_value(1, values, base, fan_in, row, coefficients, param, hard)
+    if arity == 3:
+        return gate_value(3, values, base, fan_in, row, coefficients, param, hard)
+    return gate_value(5, values, base, fan_in, row, coefficients, param, hard)
 
 
-@njit(cache=True)
-def _terms(values, base, fan_in, row, coefficients, of_param, hard, scratch):
-    """The levels of Horner's rule but the last, in scratch: 2**k / 2 terms of the first input, half of that of the second, ..."""
-    n = coefficients.shape[1]
-    x = _read(values, base + LANES * fan_in[row, 0], hard)
-    for j in range(n // 2):
-        term = fma(splat(coefficients[of_param, 2 * j + 1]), x, splat(coefficients[of_param, 2 * j]))
-        store(scratch, LANES * j, term)
-    below, level = 0, n // 2
-    for position in range(1, fan_in.shape[1]):
-        n_terms = level // 2
-        x = _read(values, base + LANES * fan_in[row, position], hard)
-        for j in range(n_terms):
-            without, with_input = load(scratch, LANES * (below + 2 * j)), load(scratch, LANES * (below + 2 * j + 1))
-            store(scratch, LANES * (below + level + j), fma(with_input, x, without))
-        below, level = below + level, n_terms
-    return load(scratch, LANES * below)
+@njit(cache=True, inline="always")
+def _gradient(arity, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first):
+    if arity == 2:
+        gate_gradient(2, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first)
+    elif arity == 4:
+        gate_gradient(4, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first)
+    elif arity == 6:
+        gate_gradient(6, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first)
+    elif arity == 1:
+        gate_gradient(1, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first)
+    elif arity == 3:
+        gate_gradient(3, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first)
+    else:
+        gate_gradient(5, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first)
+
+
+@njit(cache=True, inline="always")
+def _ask_for(arity, values, base, fan_in, row):
+    if arity == 2:
+        prefetch_inputs(2, values, base, fan_in, row)
+    elif arity == 4:
+        prefetch_inputs(4, values, base, fan_in, row)
+    elif arity == 6:
+        prefetch_inputs(6, values, base, fan_in, row)
+    elif arity == 1:
+        prefetch_inputs(1, values, base, fan_in, row)
+    elif arity == 3:
+        prefetch_inputs(3, values, base, fan_in, row)
+    else:
+        prefetch_inputs(5, values, base, fan_in, row)
 
 
 @njit(cache=True)
@@ -110,22 +129,14 @@ def _unpack(tiles, at, tile, array):
 
 
 @njit(cache=True)
-def _forward_rows(values, tile, n_inputs, fan_in, param, number, coefficients, sigmoid, hard, noise, key, scratch):
+def _forward_rows(values, tile, n_inputs, fan_in, param, number, coefficients, sigmoid, hard, noise, key):
     n_rows, arity = fan_in.shape
     base = tile * LANES * (n_inputs + n_rows)
     one = splat(np.float32(1))
     for row in range(n_rows):
         if row + _AHEAD < n_rows:
-            for position in range(arity):
-                prefetch(values, base + LANES * fan_in[row + _AHEAD, position])
-        p = param[row]
-        if arity == 2:
-            a = _read(values, base + LANES * fan_in[row, 0], hard)
-            b = _read(values, base + LANES * fan_in[row, 1], hard)
-            with_b = fma(splat(coefficients[p, 3]), a, splat(coefficients[p, 2]))
-            value = fma(with_b, b, fma(splat(coefficients[p, 1]), a, splat(coefficients[p, 0])))
-        else:
-            value = _terms(values, base, fan_in, row, coefficients, p, hard, scratch)
+            _ask_for(arity, values, base, fan_in, row + _AHEAD)
+        value = _value(arity, values, base, fan_in, row, coefficients, param[row], hard)
         if sigmoid:
             if noise != np.float32(0):
                 u = hashed_uniform(np.uint32(mixed(np.uint32(number[row]) + key) + np.uint32(LANES * tile)))
@@ -135,16 +146,27 @@ def _forward_rows(values, tile, n_inputs, fan_in, param, number, coefficients, s
 
 
 @njit(parallel=True, cache=True)
-def _forward(x, values, n_inputs, fan_in, param, number, coefficients, sigmoid, hard, noise, key, outputs, scratch):
-    """x, (input, item), through all rows to outputs, (output, item). values: float32 (tile * signal * 16,), a buffer."""
+def _forward(x, values, n_inputs, fan_in, param, number, coefficients, sigmoid, hard, noise, key, group, outputs, room):
+    """x, (input, item), through all rows, and the last ones' sums by group to outputs, (value, item).
+
+    values: float32 (tile * signal * 16,), a buffer.
+    """
     n_items = x.shape[1]
     n_signals = n_inputs + fan_in.shape[0]
     for tile in prange(-(-n_items // LANES)):
         base = LANES * tile * n_signals
         _pack(x, tile, values, base)
-        own = scratch[numba.get_thread_id()]
-        _forward_rows(values, tile, n_inputs, fan_in, param, number, coefficients, sigmoid, hard, noise, key, own)
-        _unpack(values, base + LANES * (n_signals - outputs.shape[0]), tile, outputs)
+        _forward_rows(values, tile, n_inputs, fan_in, param, number, coefficients, sigmoid, hard, noise, key)
+        sums = room[numba.get_thread_id()]
+        sums[:] = np.float32(0)
+        last = base + LANES * (n_signals - len(group))
+        for row in range(len(group)):
+            value = load(values, last + LANES * row)
+            if hard:
+                value = rounded(value)
+            at = LANES * group[row]
+            store(sums, at, load(sums, at) + value)
+        _unpack(sums, 0, tile, outputs)
 
 
 @njit(cache=True)
@@ -160,87 +182,30 @@ def _take_gradient(above, row, values, at, sigmoid):
 
 @njit(cache=True)
 def _backward_rows(
-    values, base, n_inputs, fan_in, param, slot, coefficients, low, high, sigmoid, hard, above, first, below, sums, scratch
+    values, base, n_inputs, fan_in, param, slot, coefficients, low, high, sigmoid, hard, above, first, below, sums
 ):
     """Rows low to high: add their coefficients' gradients to sums, and their inputs' to below, whose signal 0 is `first`.
 
     above: the gradient to the rows' values, taken out as it is read. first < 0: nobody wants the inputs'.
     """
-    arity, n_terms = fan_in.shape[1], coefficients.shape[1]
-    products = LANES * n_terms  # where in scratch the products of the inputs begin, after the terms
+    arity = fan_in.shape[1]
     for row in range(low, high):
         if row + _AHEAD < high:
-            for position in range(arity):
-                ahead = fan_in[row + _AHEAD, position]
-                prefetch(values, base + LANES * ahead)
-                if first >= 0:
-                    prefetch(below, LANES * (ahead - first))
-        p = param[row]
-        at = n_terms * slot[row]
+            _ask_for(arity, values, base, fan_in, row + _AHEAD)
+            if first >= 0:
+                _ask_for(arity, below, -LANES * first, fan_in, row + _AHEAD)
         grad = _take_gradient(above, row - low, values, base + LANES * (n_inputs + row), sigmoid)
-        if arity == 2:
-            a = _read(values, base + LANES * fan_in[row, 0], hard)
-            b = _read(values, base + LANES * fan_in[row, 1], hard)
-            grad_a, grad_b = grad * a, grad * b
-            total = pair_sum(pair_sum(grad, grad_a), pair_sum(grad_b, grad_a * b))
-            total = pair_sum(total, total)
-            add_first(sums, at, pair_sum(total, total), 4)
-            if first >= 0:
-                cross = splat(coefficients[p, 3])
-                to_a, to_b = LANES * (fan_in[row, 0] - first), LANES * (fan_in[row, 1] - first)
-                store(below, to_a, load(below, to_a) + fma(cross, grad_b, splat(coefficients[p, 1]) * grad))
-                store(below, to_b, load(below, to_b) + fma(cross, grad_a, splat(coefficients[p, 2]) * grad))
-            continue
-        if first >= 0:
-            _terms(values, base, fan_in, row, coefficients, p, hard, scratch)
-        store(scratch, products, grad)
-        n_products = 1
-        level = n_terms - 2  # the level of the last input but one's terms starts at n_terms - 4, and so on down
-        for position in range(arity - 1, -1, -1):
-            x = _read(values, base + LANES * fan_in[row, position], hard)
-            if first >= 0:
-                slope = splat(np.float32(0))
-                level -= 2 * n_products
-                for j in range(n_products):
-                    if position == 0:
-                        with_input = splat(coefficients[p, 2 * j + 1])
-                    else:
-                        with_input = load(scratch, LANES * (level + 2 * j + 1))
-                    slope = fma(load(scratch, products + LANES * j), with_input, slope)
-                to_x = LANES * (fan_in[row, position] - first)
-                store(below, to_x, load(below, to_x) + slope)
-            for j in range(n_products - 1, -1, -1):
-                product = load(scratch, products + LANES * j)
-                store(scratch, products + LANES * (2 * j + 1), product * x)
-                store(scratch, products + LANES * (2 * j), product)
-            n_products *= 2
-        for _ in range(4):  # sixteen lanes to one
-            if n_products == 1:
-                total = load(scratch, products)
-                store(scratch, products, pair_sum(total, total))
-            else:
-                n_products //= 2
-                for j in range(n_products):
-                    left, right = load(scratch, products + LANES * 2 * j), load(scratch, products + LANES * (2 * j + 1))
-                    store(scratch, products + LANES * j, pair_sum(left, right))
-        total = load(scratch, products)
-        if n_terms == 2:
-            add_first(sums, at, total, 2)
-        elif n_terms == 8:
-            add_first(sums, at, total, 8)
-        else:
-            for j in range(n_products):
-                add_first(sums, at + LANES * j, load(scratch, products + LANES * j), 16)
+        _gradient(arity, values, base, fan_in, row, coefficients, param[row], hard, grad, sums, slot[row], below, first)
 
 
 @njit(parallel=True, cache=True)
 def _backward(
-    grad_outputs, values, n_inputs, fan_in, param, slot, coefficients, bounds, low, high, sigmoid, hard, grad_inputs, grads, sums,
-    scratch,
+    grad_outputs, values, n_inputs, fan_in, param, slot, coefficients, bounds, low, high, sigmoid, hard, group, grad_inputs,
+    grads, sums, room,
 ):  # fmt: skip
-    """Layers high - 1 down to low on all tiles; sums: float32 (group, slot * 2**k), zero before.
+    """Layers high - 1 down to low on all tiles; sums: float32 (batch group, slot * 2**k), zero before.
 
-    grad_outputs, (output, item), is read if the span has the last layer; grad_inputs, (input, item), is written if it has
+    grad_outputs, (value, item), is read if the span has the last layer; grad_inputs, (input, item), is written if it has
     the first and there is anything to write.
     """
     n_groups = sums.shape[0]
@@ -249,13 +214,15 @@ def _backward(
     n_rows = fan_in.shape[0]
     n_signals = n_inputs + n_rows
     n_layers = len(bounds) - 1
-    for group in prange(n_groups):
+    for part in prange(n_groups):
         thread = numba.get_thread_id()
-        above, below, room = grads[thread, 0], grads[thread, 1], scratch[thread]
-        for tile in range(group * n_tiles // n_groups, (group + 1) * n_tiles // n_groups):
+        above, below, of_values = grads[thread, 0], grads[thread, 1], room[thread]
+        for tile in range(part * n_tiles // n_groups, (part + 1) * n_tiles // n_groups):
             base = LANES * tile * n_signals
             if high == n_layers:
-                _pack(grad_outputs, tile, above, 0)
+                _pack(grad_outputs, tile, of_values, 0)
+                for row in range(len(group)):
+                    store(above, LANES * row, load(of_values, LANES * group[row]))
             else:
                 _copy(values, base + LANES * (n_inputs + bounds[high - 1]), above, 0, bounds[high] - bounds[high - 1])
             for layer in range(high - 1, low - 1, -1):
@@ -268,7 +235,7 @@ def _backward(
                 activated = sigmoid and (layer < high - 1 or high == n_layers)
                 _backward_rows(
                     values, base, n_inputs, fan_in, param, slot, coefficients, bounds[layer], bounds[layer + 1], activated, hard,
-                    above, first, below, sums[group], room,
+                    above, first, below, sums[part],
                 )  # fmt: skip
                 above, below = below, above
             if low == 0:
@@ -315,7 +282,7 @@ def _softmax_coefficients(logits, inverse_temperature, hard, functions, weights,
         for p in range(chunk * len(logits) // n_chunks, (chunk + 1) * len(logits) // n_chunks):
             scaled = load(flat, LANES * p) * splat(inverse_temperature)
             unnormalised = exp(scaled - largest(scaled))
-            weight = unnormalised / _total(unnormalised)
+            weight = unnormalised / total(unnormalised)
             if len(kept) > 0:
                 store(kept, LANES * p, weight)
             if hard:
@@ -325,19 +292,7 @@ def _softmax_coefficients(logits, inverse_temperature, hard, functions, weights,
             else:
                 c0, c1 = weight * load(functions, 0), weight * load(functions, LANES)
                 c2, c3 = weight * load(functions, 2 * LANES), weight * load(functions, 3 * LANES)
-                total = pair_sum(pair_sum(c0, c1), pair_sum(c2, c3))
-                total = pair_sum(total, total)
-                for j in range(4):
-                    coefficients[p, j] = np.float32(0)
-                add_first(out, 4 * p, pair_sum(total, total), 4)
-
-
-@njit(cache=True)
-def _total(a):
-    """The sum of the lanes, in every lane."""
-    for _ in range(4):
-        a = pair_sum(a, a)
-    return a
+                store_four(out, 4 * p, four_sums(c0, c1, c2, c3))
 
 
 @njit(parallel=True, cache=True)
@@ -351,7 +306,7 @@ def _softmax_gradient(weights, inverse_temperature, functions, grad_coefficients
             for j in range(4):
                 grad = fma(splat(grad_coefficients[p, j]), load(functions, LANES * j), grad)
             weight = load(kept, LANES * p)
-            mean = _total(weight * grad)
+            mean = total(weight * grad)
             store(kept, LANES * p, weight * (grad - mean) * splat(inverse_temperature))
 
 
@@ -360,31 +315,20 @@ def set_threads(threads: int) -> None:
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
 
 
-class SoftmaxKernel:
-    """DLGN's coefficients from its logits and the gradient back; keeps the softmax weights between the two."""
+def softmax_coefficients(logits: Floats, temperature: float, hard: bool, weights: Floats | None) -> Floats:
+    """DLGN's coefficients, (param, 4), from logits, (param, 16); hard: those of the function with the largest logit.
 
-    def __init__(self) -> None:
-        self._weights = _NONE
+    weights: where to leave the softmax, for softmax_gradient; None if no gradient will be wanted.
+    """
+    coefficients = np.empty((len(logits), 4), dtype=np.float32)
+    kept = _NONE if weights is None else weights
+    _softmax_coefficients(logits, np.float32(1 / temperature), hard, _FUNCTIONS, kept, coefficients)
+    return coefficients
 
-    def forward(self, logits: Floats, temperature: float, hard: bool, keep: bool) -> Floats:
-        """logits (param, 16) -> coefficients (param, 4); hard: those of the function with the largest logit.
 
-        keep: a backward will follow.
-        """
-        if keep and self._weights.shape != logits.shape:
-            self._weights = np.empty_like(logits)
-        coefficients = np.empty((len(logits), 4), dtype=np.float32)
-        weights = self._weights if keep else _NONE
-        _softmax_coefficients(logits, np.float32(1 / temperature), hard, _FUNCTIONS, weights, coefficients)
-        return coefficients
-
-    def backward(self, grad_coefficients: Floats, temperature: float) -> Floats:
-        """The gradient to the logits of the last forward that kept its weights; straight-through if that was hard.
-
-        A buffer that the next such forward overwrites.
-        """
-        _softmax_gradient(self._weights, np.float32(1 / temperature), _FUNCTIONS, grad_coefficients)
-        return self._weights
+def softmax_gradient(weights: Floats, temperature: float, grad_coefficients: Floats) -> None:
+    """Put into weights, of a softmax_coefficients, the gradient to its logits; straight-through if that was hard."""
+    _softmax_gradient(weights, np.float32(1 / temperature), _FUNCTIONS, grad_coefficients)
 
 
 _NONE = np.empty((0, N_FUNCTIONS), dtype=np.float32)
@@ -413,13 +357,14 @@ class Plan:
         """sigmoid: the gates' activation, else none (Relaxation.SIGMOID)."""
         self._sigmoid = sigmoid
         self._n_inputs = network.n_inputs
-        self._n_outputs = network.n_outputs
+        self._n_values = network.n_values
         self._n_terms = 1 << network.arity
         self._bounds = np.cumsum([0, *(layer.n_rows for layer in network.layers)])
-        self._fan_in, self._param, self._number = _by_first_input(network)
-        self._widest = max(*network.sources(), network.n_outputs)
-        self._scratch = _arena(_n_threads() * 2 * self._n_terms * LANES).reshape(_n_threads(), -1)
-        self._grads = _arena(_n_threads() * 2 * self._widest * LANES).reshape(_n_threads(), 2, -1)
+        self._fan_in, self._param, self._number, order = _by_first_input(network)
+        self._group = network.groups()[order]
+        widest = max(*network.sources(), network.n_outputs)
+        self._room = _arena(_n_threads() * self._n_values * LANES).reshape(_n_threads(), -1)
+        self._grads = _arena(_n_threads() * 2 * widest * LANES).reshape(_n_threads(), 2, -1)
         self._grads[:] = 0
         self._n_items = -1
         self._values = self._sums = np.empty(0, dtype=np.float32)
@@ -429,20 +374,21 @@ class Plan:
     def forward(
         self, x: Floats, coefficients: Floats, activation: bool = True, hard: bool = False, noise: float = 0.0, key: int = 0
     ) -> Floats:
-        """x (input, item), coefficients (param, 2**k) -> (output, item).
+        """x (input, item), coefficients (param, 2**k) -> (value, item): the outputs, or the sums of the readout's groups.
 
-        activation: with the sigmoid, if the gates have one. hard: every signal is read as 0 or 1. noise: factor of the
+        activation: with the sigmoid, if the gates have one. hard: every signal is read as 0 or 1,
+        the outputs too. noise: factor of the
         logistic noise in front of the sigmoid, drawn by key.
         """
         n_items = x.shape[1]
         self._resize(n_items)
-        outputs = np.empty((self._n_outputs, n_items), dtype=np.float32)
+        outputs = np.empty((self._n_values, n_items), dtype=np.float32)
         _forward(
             np.ascontiguousarray(x), self._values, self._n_inputs, self._fan_in, self._param, self._number,
             np.ascontiguousarray(coefficients), self._sigmoid and activation, hard, np.float32(noise),
-            np.uint32(mixed(np.uint32(key))), outputs, self._scratch,
+            np.uint32(mixed(np.uint32(key))), self._group, outputs, self._room,
         )  # fmt: skip
-        return np.asarray(outputs > 0.5, dtype=np.float32) if hard else outputs
+        return outputs
 
     def backward(
         self, coefficients: Floats, grad: Floats, hard: bool = False, want_inputs: bool = False
@@ -454,7 +400,7 @@ class Plan:
         for span in reversed(self._spans):
             _backward(
                 grad, self._values, self._n_inputs, self._fan_in, self._param, self._slot, coefficients, self._bounds, span.low,
-                span.high, self._sigmoid, hard, grad_inputs, self._grads, self._sums, self._scratch,
+                span.high, self._sigmoid, hard, self._group, grad_inputs, self._grads, self._sums, self._room,
             )  # fmt: skip
             _add_groups(self._sums)
             used = self._sums[0, : span.n_params * self._n_terms]
@@ -477,19 +423,20 @@ class Plan:
         self._sums = np.zeros((n_groups, -(-n_slots * self._n_terms // LANES) * LANES), dtype=np.float32)
 
 
-def _by_first_input(network: Network) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """fan_in over all signals, param and number in the network, of rows reordered within their layers.
+def _by_first_input(network: Network) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.intp]]:
+    """fan_in over all signals, param and number in the network, of rows reordered within their layers; and the last's order.
 
-    Rows sorted by their first input read that one in order: a quarter less time on layers of 8,000. The last layer's stay in
-    place, as do those that share parameters, whose neighbours read neighbouring signals as it is.
+    Rows sorted by their first input read that one in order: a quarter less time on layers of 8,000. Those that share
+    parameters stay in place: their neighbours read neighbouring signals as it is.
     """
     fan_ins, params, numbers = [], [], []
     place = np.arange(network.n_inputs, dtype=np.int32)  # where the signals of the layer before have gone
     first_signal, first_row = 0, 0
+    order: NDArray[np.intp] = np.arange(0)
     for layer in network.layers:
         fan_in = place[layer.fan_in]
-        order = np.arange(layer.n_rows)
-        if layer is not network.layers[-1] and len(np.unique(layer.param)) == layer.n_rows:
+        order = np.arange(layer.n_rows, dtype=np.intp)
+        if len(np.unique(layer.param)) == layer.n_rows:
             order = np.argsort(fan_in[:, 0], kind="stable")
         fan_ins.append(fan_in[order] + first_signal)
         params.append(layer.param[order])
@@ -500,6 +447,7 @@ def _by_first_input(network: Network) -> tuple[NDArray[np.int32], NDArray[np.int
         np.ascontiguousarray(np.concatenate(fan_ins), dtype=np.int32),
         np.concatenate(params).astype(np.int32),
         np.concatenate(numbers).astype(np.int32),
+        order,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.netlist import Netlist
+from codegen.readout import GroupSum
 from methods.multilinear import evaluate
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import Smoothing
@@ -42,6 +43,7 @@ class Network:
 
     relaxation: a key of RELAXATIONS. n_inputs: bits that the first layer reads. temperature: of every gate's relaxation,
     > 0. smoothing: of methods.smoothing.MODES. thresholds: how real-valued inputs become bits, None where inputs are bits.
+    readout: how the last layer's rows become classes, None where they are the output bits.
     """
 
     relaxation: str
@@ -50,6 +52,7 @@ class Network:
     temperature: float
     smoothing: str = "soft"
     thresholds: Thresholds | None = None
+    readout: GroupSum | None = None
 
     @property
     def arity(self) -> int:
@@ -62,6 +65,15 @@ class Network:
     @property
     def n_outputs(self) -> int:
         return self.layers[-1].n_rows
+
+    @property
+    def n_values(self) -> int:
+        """What the network says of an item: its output bits, or a value a class."""
+        return self.n_outputs if self.readout is None else self.readout.n_classes
+
+    def groups(self) -> NDArray[np.int32]:
+        """int32 (output,): the value that each row of the last layer is or counts for."""
+        return np.arange(self.n_outputs, dtype=np.int32) if self.readout is None else self.readout.groups(self.n_outputs)
 
     def sources(self) -> list[int]:
         """How many signals each layer reads from: the inputs, then each layer's rows."""
@@ -89,7 +101,8 @@ def relaxed(
     x: Any,
     smoothing: Smoothing | None = None,
 ) -> Iterator[Any]:
-    """The values of the relaxed network in any engine's arrays: the bits it reads, then each layer's, (row, item).
+    """The values of the relaxed network in any engine's arrays: the bits it reads, then each layer's, (row, item), and if it
+    has a readout the sums of its groups, (class, item).
 
     x: (feature, item) for a network with thresholds, else (input, item). take: (x, rows) -> x[rows], the engine's gather.
     """
@@ -105,12 +118,22 @@ def relaxed(
         x = relaxation.activation(xp, polynomial, network.temperature, smoothing, first_row)
         first_row += x.shape[0]
         yield x
+    if network.readout is not None:
+        yield summed(xp, network, x)
+
+
+def summed(xp: Any, network: Network, outputs: Any) -> Any:
+    """The last layer's values, (output, item), as the network's, (value, item), in any engine's arrays."""
+    if network.readout is None:
+        return outputs
+    members = network.groups() == np.arange(network.n_values)[:, None]
+    return xp.asarray(members, dtype=outputs.dtype) @ outputs
 
 
 def forward(
     gate: Callable[[Any, list[Any]], Any], take: Callable[[Any, Any], Any], layers: Sequence[tuple[Sequence[Any], Any]], x: Any
 ) -> Any:
-    """Run layers on x (input, item), in any engine's arrays.
+    """Run layers on x (input, item), in any engine's arrays, without the readout.
 
     layers: per layer the fan-in columns and what `gate` needs of its rows. gate: (that, inputs) -> values (row, item).
     take: (x, rows) -> x[rows], the engine's gather. Returns (row of the last layer, item).

@@ -31,14 +31,14 @@ class LanesType(types.Type):
 
 
 lanes = LanesType()
-_FLOAT, _INT = ir.FloatType(), ir.IntType(32)
-_FLOATS, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
+FLOAT, INT = ir.FloatType(), ir.IntType(32)
+FLOATS, INTS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT, LANES)
 
 
 @register_model(LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _FLOATS)
+        super().__init__(dmm, fe_type, FLOATS)
 
 
 # ------------------------------------------------------------------------------------------------------- building blocks
@@ -46,38 +46,38 @@ class _LanesModel(models.PrimitiveModel):
 
 def _float_constant(value: float) -> ir.Constant:
     # LLVM reads a float's constant as the double that is exactly that float.
-    return ir.Constant(_FLOATS, [float(np.float32(value))] * LANES)
+    return ir.Constant(FLOATS, [float(np.float32(value))] * LANES)
 
 
 def _int_constant(value: int) -> ir.Constant:
-    return ir.Constant(_INTS, [value] * LANES)
+    return ir.Constant(INTS, [value] * LANES)
 
 
-def _splat(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
+def splat_of(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
     undefined = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(undefined, scalar, _INT(0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(_INTS, [0] * LANES))
+    first = builder.insert_element(undefined, scalar, INT(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(INTS, [0] * LANES))
 
 
-def _call(builder: Any, name: str, result: Any, arguments: Sequence[Any]) -> Any:
+def call(builder: Any, name: str, result: Any, arguments: Sequence[Any]) -> Any:
     signature = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), arguments)
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, pointee: Any) -> Any:
+def address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, pointee: Any) -> Any:
     data = context.make_array(array_type)(context, builder, value=array).data
     return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
 
 
-def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    return _call(builder, "llvm.fma.v16f32", _FLOATS, [a, b, c])
+def fma_of(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    return call(builder, "llvm.fma.v16f32", FLOATS, [a, b, c])
 
 
 def _horner(builder: Any, x: Any, coefficients: Sequence[float]) -> Any:
     """The polynomial with these coefficients, the constant first."""
     value = _float_constant(coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):
-        value = _fma(builder, value, x, _float_constant(coefficient))
+        value = fma_of(builder, value, x, _float_constant(coefficient))
     return value
 
 
@@ -88,24 +88,24 @@ def _exp(builder: Any, x: Any) -> Any:
         outside = builder.fcmp_ordered(beyond, x, _float_constant(limit))
         x = builder.select(outside, _float_constant(limit), x)
     y = builder.fmul(x, _float_constant(1 / math.log(2)))
-    whole = _call(builder, "llvm.rint.v16f32", _FLOATS, [y])
+    whole = call(builder, "llvm.rint.v16f32", FLOATS, [y])
     fraction = builder.fsub(y, whole)
     mantissa = _horner(builder, fraction, [math.log(2) ** i / math.factorial(i) for i in range(8)])
-    exponent = builder.shl(builder.add(builder.fptosi(whole, _INTS), _int_constant(127)), _int_constant(23))
-    return builder.fmul(mantissa, builder.bitcast(exponent, _FLOATS))
+    exponent = builder.shl(builder.add(builder.fptosi(whole, INTS), _int_constant(127)), _int_constant(23))
+    return builder.fmul(mantissa, builder.bitcast(exponent, FLOATS))
 
 
 def _log(builder: Any, x: Any) -> Any:
     """For normal x > 0: n log 2 + log m with m in [sqrt(1/2), sqrt(2)), and log m = 2 atanh((m - 1) / (m + 1))."""
-    bits = builder.bitcast(x, _INTS)
+    bits = builder.bitcast(x, INTS)
     above = builder.sub(bits, _int_constant(0x3F3504F3))  # the bits of sqrt(1/2)
-    n = builder.sitofp(builder.ashr(above, _int_constant(23)), _FLOATS)
+    n = builder.sitofp(builder.ashr(above, _int_constant(23)), FLOATS)
     m_bits = builder.add(builder.and_(above, _int_constant(0x007FFFFF)), _int_constant(0x3F3504F3))
-    m = builder.bitcast(m_bits, _FLOATS)
+    m = builder.bitcast(m_bits, FLOATS)
     one = _float_constant(1.0)
     s = builder.fdiv(builder.fsub(m, one), builder.fadd(m, one))
     series = _horner(builder, builder.fmul(s, s), [2 / (2 * i + 1) for i in range(5)])
-    return _fma(builder, n, _float_constant(math.log(2)), builder.fmul(s, series))
+    return fma_of(builder, n, _float_constant(math.log(2)), builder.fmul(s, series))
 
 
 def _mix(builder: Any, x: Any) -> Any:
@@ -117,6 +117,37 @@ def _mix(builder: Any, x: Any) -> Any:
     return x
 
 
+def rounded_of(builder: Any, x: Any) -> Any:
+    above = builder.fcmp_ordered(">", x, _float_constant(0.5))
+    return builder.select(above, _float_constant(1.0), _float_constant(0.0))
+
+
+def lane_sums(builder: Any, vectors: list[Any]) -> list[Any]:
+    """The sum of the lanes of each of 2**n vectors: that of vector i in lane i of the first result, from i = 16 on the next.
+
+    Halves of two vectors are added in one instruction, their order the same for every machine.
+    """
+    distance = 1
+    while distance < LANES:
+        if len(vectors) == 1:
+            vectors = [_fold(builder, vectors[0], vectors[0], distance)]
+        else:
+            vectors = [_fold(builder, *vectors[i : i + 2], distance) for i in range(0, len(vectors), 2)]
+        distance *= 2
+    return vectors
+
+
+def _fold(builder: Any, a: Any, b: Any, distance: int) -> Any:
+    """Lane i: a[i] + a[i ^ distance] where i has no bit `distance`, else that of b. Half of it is a blend, which is cheap."""
+    lane = range(LANES)
+    second = [LANES * bool(i & distance) for i in lane]
+    blend, swap = [i + second[i] for i in lane], [(i ^ distance) + second[i] for i in lane]
+    if a is b:
+        return builder.fadd(a, builder.shuffle_vector(a, a, ir.Constant(INTS, [i ^ distance for i in lane])))
+    kept, moved = (builder.shuffle_vector(a, b, ir.Constant(INTS, indices)) for indices in (blend, swap))
+    return builder.fadd(kept, moved)
+
+
 # -------------------------------------------------------------------------------------------------- what kernels may call
 
 
@@ -125,7 +156,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     """array[index : index + 16]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_address(context, builder, signature.args[0], *arguments, _FLOATS))
+        value = builder.load(address(context, builder, signature.args[0], *arguments, FLOATS))
         value.align = 4
         return value
 
@@ -137,7 +168,7 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
     """array[index : index + 16] = value."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = _address(context, builder, signature.args[0], *arguments[:2], _FLOATS)
+        place = address(context, builder, signature.args[0], *arguments[:2], FLOATS)
         builder.store(arguments[2], place).align = 4
         return context.get_dummy_value()
 
@@ -145,28 +176,15 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
-def prefetch(typing: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line of array[index], which need not exist."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = _address(context, builder, signature.args[0], *arguments, ir.IntType(8))
-        read, keep, data = _INT(0), _INT(3), _INT(1)
-        _call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, read, keep, data])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), generate
-
-
-@intrinsic
 def splat(typing: Any, scalar: Any) -> Any:
     """Sixteen times the same float32."""
-    return lanes(types.float32), lambda context, builder, signature, arguments: _splat(builder, arguments[0], _FLOATS)
+    return lanes(types.float32), lambda context, builder, signature, arguments: splat_of(builder, arguments[0], FLOATS)
 
 
 @intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """a * b + c, rounded once."""
-    return lanes(lanes, lanes, lanes), lambda context, builder, signature, arguments: _fma(builder, *arguments)
+    return lanes(lanes, lanes, lanes), lambda context, builder, signature, arguments: fma_of(builder, *arguments)
 
 
 @intrinsic
@@ -184,23 +202,21 @@ def log(typing: Any, x: Any) -> Any:
 @intrinsic
 def rounded(typing: Any, x: Any) -> Any:
     """1 where x > 1/2, else 0."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        above = builder.fcmp_ordered(">", arguments[0], _float_constant(0.5))
-        return builder.select(above, _float_constant(1.0), _float_constant(0.0))
-
-    return lanes(lanes), generate
+    return lanes(lanes), lambda context, builder, signature, arguments: rounded_of(builder, *arguments)
 
 
 @intrinsic
-def pair_sum(typing: Any, a: Any, b: Any) -> Any:
-    """Sums of neighbours: a0 + a1, a2 + a3, ..., b0 + b1, ...: four of these make lanes 0 to 15 the sums of sixteen lanes."""
+def total(typing: Any, a: Any) -> Any:
+    """The sum of the lanes, in every lane."""
+    return lanes(lanes), lambda context, builder, signature, arguments: lane_sums(builder, list(arguments))[0]
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        even, odd = (builder.shuffle_vector(*arguments, ir.Constant(_INTS, list(range(first, 2 * LANES, 2)))) for first in (0, 1))
-        return builder.fadd(even, odd)
 
-    return lanes(lanes, lanes), generate
+@intrinsic
+def four_sums(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Lanes 0 to 3: the sums of the lanes of a, b, c and d."""
+    return lanes(lanes, lanes, lanes, lanes), lambda context, builder, signature, arguments: lane_sums(builder, list(arguments))[
+        0
+    ]
 
 
 @intrinsic
@@ -210,31 +226,24 @@ def largest(typing: Any, a: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value = arguments[0]
         for distance in (8, 4, 2, 1):
-            other = builder.shuffle_vector(value, value, ir.Constant(_INTS, [i ^ distance for i in range(LANES)]))
-            value = _call(builder, "llvm.maxnum.v16f32", _FLOATS, [value, other])
+            other = builder.shuffle_vector(value, value, ir.Constant(INTS, [i ^ distance for i in range(LANES)]))
+            value = call(builder, "llvm.maxnum.v16f32", FLOATS, [value, other])
         return value
 
     return lanes(lanes), generate
 
 
 @intrinsic
-def add_first(typing: Any, array: Any, index: Any, value: Any, n: Any) -> Any:
-    """array[index : index + n] += the first n lanes; n is a literal power of two up to 16."""
-    if not isinstance(n, types.IntegerLiteral):
-        return None
-    count = n.literal_value
+def store_four(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """array[index : index + 4] = the first four lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        part = ir.VectorType(_FLOAT, count)
-        place = _address(context, builder, signature.args[0], *arguments[:2], part)
-        mask = ir.Constant(ir.VectorType(_INT, count), list(range(count)))
-        first = builder.shuffle_vector(arguments[2], ir.Constant(_FLOATS, ir.Undefined), mask)
-        old = builder.load(place)
-        old.align = 4
-        builder.store(builder.fadd(old, first), place).align = 4
+        place = address(context, builder, signature.args[0], *arguments[:2], ir.VectorType(FLOAT, 4))
+        mask = ir.Constant(ir.VectorType(INT, 4), list(range(4)))
+        builder.store(builder.shuffle_vector(arguments[2], ir.Constant(FLOATS, ir.Undefined), mask), place).align = 4
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, lanes, n), generate
+    return types.void(array, types.intp, lanes), generate
 
 
 @intrinsic
@@ -242,8 +251,8 @@ def hashed_uniform(typing: Any, start: Any) -> Any:
     """Smoothing.uniform's numbers in (0, 1) for the counters start .. start + 15 (start: uint32, wrapping)."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        counters = builder.add(_splat(builder, arguments[0], _INTS), ir.Constant(_INTS, list(range(LANES))))
-        high = builder.uitofp(builder.lshr(_mix(builder, counters), _int_constant(9)), _FLOATS)
+        counters = builder.add(splat_of(builder, arguments[0], INTS), ir.Constant(INTS, list(range(LANES))))
+        high = builder.uitofp(builder.lshr(_mix(builder, counters), _int_constant(9)), FLOATS)
         return builder.fmul(builder.fadd(high, _float_constant(0.5)), _float_constant(2.0**-23))
 
     return lanes(types.uint32), generate

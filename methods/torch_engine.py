@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from methods import kernels
+from methods import kernels, readout
 from methods.engine import Bits, EngineError, EngineState, Inputs, OptimiserConfig, Steps
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Columns, Network, Parameters, forward, relaxed
+from methods.network import Columns, Network, Parameters, forward, relaxed, summed
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import Smoothing, step_key
 from methods.thresholds import bits
@@ -88,7 +88,7 @@ class TorchEngine:
     def soft(self, inputs: Inputs) -> NDArray[np.float32]:
         return self._evaluate(inputs, lambda x: self._outputs(x, None))
 
-    def hard(self, inputs: Inputs) -> Bits:
+    def hard(self, inputs: Inputs) -> NDArray[np.float32]:
         theta = self._parameters["theta"].detach().cpu().numpy()
         tables = self._relaxation.truth_tables(theta)
         exact = monomial_coefficients(tables, self._network.arity).astype(np.float32)
@@ -100,9 +100,10 @@ class TorchEngine:
                 x = bits(xp, self._parameters["thresholds"], x, self._network.thresholds)[1].to(torch.float32)
             if self._kernels is not None:
                 return torch.from_numpy(self._kernels.plan.forward(x.numpy(), exact, activation=False))
-            return forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x)
+            outputs = forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x)
+            return summed(xp, self._network, outputs)
 
-        return self._evaluate(inputs, run) > 0.5
+        return self._evaluate(inputs, run)
 
     def parameters(self) -> Parameters:
         return {name: value.detach().cpu().numpy().copy() for name, value in self._parameters.items()}
@@ -143,8 +144,7 @@ class TorchEngine:
         else:
             self._all = self._all or (self._signal_major(self._inputs), self._signal_major(self._target))
             x, target = self._all
-        # readout.bit_error with fewer copies of the outputs
-        return torch.nn.functional.mse_loss(self._outputs(x, self._smoothing()), target)
+        return readout.loss(xp, self._network.readout, self._outputs(x, self._smoothing()), target)
 
     def _smoothing(self) -> Smoothing | None:
         if self._network.smoothing == "soft":
@@ -207,7 +207,6 @@ class _Kernels:
         self._network = network
         self._relaxation = RELAXATIONS[network.relaxation]
         self.plan = kernels.Plan(network, self._relaxation.SIGMOID)
-        self._softmax = kernels.SoftmaxKernel() if network.relaxation == "dlgn" else None
 
     def outputs(self, parameters: Any, x: torch.Tensor, smoothing: Smoothing | None) -> torch.Tensor:
         network = self._network
@@ -217,11 +216,10 @@ class _Kernels:
         theta = parameters["theta"]
         hard = smoothing is not None and smoothing.hard
         noise, key = 0.0, 0
-        if self._softmax is not None:
+        if network.relaxation == "dlgn":
             if smoothing is not None and smoothing.noisy:
                 theta = theta + smoothing.gumbel(xp, *theta.shape)
-            keep = torch.is_grad_enabled()
-            coefficients = _Softmax.apply(theta, self._softmax, network.temperature, hard, keep)
+            coefficients = _Softmax.apply(theta, network.temperature, hard, torch.is_grad_enabled())
         else:
             coefficients = self._relaxation.coefficients(xp, theta, network.temperature)
             if smoothing is not None and smoothing.noisy:
@@ -231,15 +229,17 @@ class _Kernels:
 
 class _Softmax(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, logits: torch.Tensor, kernel: kernels.SoftmaxKernel, temperature: float, hard: bool, keep: bool
-    ) -> torch.Tensor:
-        ctx.kernel, ctx.temperature = kernel, temperature
-        return torch.from_numpy(kernel.forward(logits.detach().numpy(), temperature, hard, keep))
+    def forward(ctx: Any, logits: torch.Tensor, temperature: float, hard: bool, keep: bool) -> torch.Tensor:
+        ctx.weights = np.empty(logits.shape, dtype=np.float32) if keep else None
+        ctx.temperature = temperature
+        return torch.from_numpy(kernels.softmax_coefficients(logits.detach().numpy(), temperature, hard, ctx.weights))
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
-        return torch.from_numpy(ctx.kernel.backward(grads[0].contiguous().numpy(), ctx.temperature)), None, None, None, None
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        # Given away, so that autograd keeps it as the gradient instead of a copy: it is as large as the parameters.
+        weights, ctx.weights = ctx.weights, None
+        kernels.softmax_gradient(weights, ctx.temperature, grads[0].contiguous().numpy())
+        return torch.from_numpy(weights), None, None, None
 
 
 class _Gates(torch.autograd.Function):

@@ -19,6 +19,7 @@ from methods import checkpoint
 from methods.engine import Bits, Engine, EngineState, Inputs, OptimiserConfig, Positive
 from methods.network import Network
 from methods.readings import mean_entropy, soft_tables, undecided_share
+from methods.readout import right
 from methods.relaxations import RELAXATIONS
 
 _STEPS_AT_ONCE = 100
@@ -51,7 +52,8 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Items:
-    """What a network is trained or judged on: inputs (item, input), bool or real-valued, and target bool (item, output)."""
+    """What a network is trained or judged on: inputs (item, input), bool or real-valued, and target bool (item, value), the
+    output bits or with a readout the class, one-hot."""
 
     inputs: Inputs
     target: Bits
@@ -60,7 +62,7 @@ class Items:
 @dataclass(frozen=True)
 class Evaluation:
     """One reading. seconds: of the loop so far. loss: the last step's. Accuracies are the share of validation items with
-    every output right, their difference is the discretisation gap. undecided, entropy: see methods.readings.
+    every output, or the class, right, their difference is the discretisation gap. undecided, entropy: see methods.readings.
     first_gradient, last_gradient: norm of the last gradient to the first and the last layer's theta. steps_per_second: since
     the reading before, evaluations not counted.
     """
@@ -218,8 +220,8 @@ def rates(config: TrainConfig, step: int, n: int) -> NDArray[np.float32]:
 def evaluate(
     engine: Engine, network: Network, validation: Items, progress: Progress, loss: float, steps_per_second: float
 ) -> Evaluation:
-    soft = np.all((engine.soft(validation.inputs) > 0.5) == validation.target, axis=1).mean()
-    hard = np.all(engine.hard(validation.inputs) == validation.target, axis=1).mean()
+    soft = right(network.readout, engine.soft(validation.inputs), validation.target).mean()
+    hard = right(network.readout, engine.hard(validation.inputs), validation.target).mean()
     tables = soft_tables(network, engine.parameters())
     norms = engine.gradient_norms()
     return Evaluation(

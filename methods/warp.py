@@ -54,7 +54,7 @@ def init(rng: np.random.Generator, n_gates: int, arity: int, temperature: float,
 def coefficients(xp: Any, theta: Any, temperature: float, smoothing: Smoothing | None = None) -> Any:
     """z / temperature of each gate as a polynomial in its inputs: (gate, 2**k) -> (gate, 2**k). temperature: > 0."""
     arity = (theta.shape[1] - 1).bit_length()
-    return (theta / temperature) @ xp.asarray(walsh_to_monomials(arity), dtype=theta.dtype)
+    return theta @ xp.asarray(walsh_to_monomials(arity) / temperature, dtype=theta.dtype)
 
 
 def activation(xp: Any, polynomial: Any, temperature: float, smoothing: Smoothing | None = None, first_row: int = 0) -> Any:

@@ -16,7 +16,7 @@ class TaskError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Items of a task: bits bool (item, input) and target bool (item, output)."""
+    """Items of a task: bits bool (item, input) and target bool (item, output), one-hot for a task of classes."""
 
     bits: Bits
     target: Bits
@@ -62,6 +62,7 @@ class Task(Protocol):
     name: str
     n_inputs: int
     n_outputs: int
+    classes: bool  # whether the outputs are classes, of which an item has one
     train: Split
     validation: Split
     test: Split

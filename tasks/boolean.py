@@ -123,6 +123,7 @@ class Boolean:
     """
 
     name = "boolean"
+    classes = False
 
     def __init__(self, config: BooleanConfig) -> None:
         self.train = self.validation = self.test = truth(config)

@@ -134,6 +134,7 @@ class Life:
     name = "life"
     n_inputs = 9
     n_outputs = 1
+    classes = False
 
     def __init__(self, config: LifeConfig) -> None:
         self.rule = Rule.parse(config.rule)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+from methods.base import Goal
 from methods.dense import DenseConfig, ThresholdConfig, build_dense
 from methods.engine import EngineConfig, OptimiserConfig, build_engine
 from methods.network import Layer, Network
@@ -35,16 +36,18 @@ def dense_config(**changes):
         "widths": [12, 8],
         "residual": None,
         "temperature": 1.0,
+        "class_temperature": None,
         "smoothing": "soft",
         "thresholds": None,
     }
     return DenseConfig(**{**settings, **changes})
 
 
-def dense(widths=(12, 8), inputs=9, n_outputs=1, seed=0, **changes):
-    """A built network and its parameters. inputs: the items, or how many bits there are."""
+def dense(widths=(12, 8), inputs=9, n_outputs=1, seed=0, classes=False, **changes):
+    """A built network and its parameters. inputs: the items, or how many bits there are; classes: n_outputs are classes."""
     items = np.zeros((1, inputs), dtype=bool) if isinstance(inputs, int) else inputs
-    return build_dense(dense_config(widths=list(widths), **changes), items, n_outputs, np.random.default_rng(seed))
+    goal = Goal(n_outputs, classes)
+    return build_dense(dense_config(widths=list(widths), **changes), items, goal, np.random.default_rng(seed))
 
 
 def random_network(relaxation, arity, n_inputs, widths, seed=0, temperature=1.0):

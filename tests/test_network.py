@@ -11,6 +11,7 @@ from networks import GATES, build, dense, dense_config, items, random_network
 from codegen.equivalence import all_rows
 from codegen.simulate import simulate
 from methods import RELAXATIONS, MethodError
+from methods.base import Goal
 from methods.dense import ThresholdConfig, build_dense
 from methods.jax_network import JaxNetwork
 from methods.network import Layer, Network, discretise
@@ -169,7 +170,7 @@ def test_a_network_is_a_function_of_its_settings_and_seed():
     config = dense_config(widths=[20, 10, 5, 3], residual=None)
 
     def made(seed):
-        return build_dense(config, np.zeros((1, 9), dtype=bool), 2, np.random.default_rng(seed))
+        return build_dense(config, np.zeros((1, 9), dtype=bool), Goal(2, False), np.random.default_rng(seed))
 
     (network, parameters), (same, same_parameters), (other, other_parameters) = made(0), made(0), made(1)
     assert np.array_equal(same.layers[1].fan_in, network.layers[1].fan_in)

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from codegen.measure import Protocol, time_arms
+from codegen.readout import GroupSum
 from methods.engine import EngineConfig, OptimiserConfig, build_engine
 from methods.network import Layer, Network
 from methods.relaxations import RELAXATIONS
@@ -28,7 +29,7 @@ N_INPUTS, BATCH = 400, 100
 
 @dataclass(frozen=True)
 class Case:
-    """layers of width gates of the arity, on 400 inputs; the last layer's gates are the outputs."""
+    """layers of width gates of the arity, on 400 inputs; the last layer's gates are summed into ten classes."""
 
     relaxation: str
     arity: int
@@ -52,10 +53,10 @@ def parts(case: Case):
         fan_in = unique_wiring(signals, case.width, case.arity, rng)
         layers.append(Layer(fan_in, np.arange(first, first + case.width, dtype=np.int32)))
         first, signals = first + case.width, case.width
-    network = Network(case.relaxation, N_INPUTS, tuple(layers), 1.0)
+    network = Network(case.relaxation, N_INPUTS, tuple(layers), 1.0, readout=GroupSum(10, 10.0))
     theta = RELAXATIONS[case.relaxation].init(rng, first, case.arity, 1.0, None)
     inputs = rng.integers(0, 2, (BATCH, N_INPUTS), dtype=np.uint8).astype(bool)
-    target = rng.integers(0, 2, (BATCH, case.width), dtype=np.uint8).astype(bool)
+    target = np.eye(10, dtype=bool)[rng.integers(0, 10, BATCH)]
     return network, theta, inputs, target
 
 
@@ -104,7 +105,7 @@ def _resident(line: str) -> int:
 
 
 def _memory(case: Case, threads: int, results) -> None:
-    few = Case(case.relaxation, case.arity, 16)
+    few = Case(case.relaxation, case.arity, 200)
     create(*parts(few), "torch", True, threads).run(None, np.full(2, 0.01, dtype=np.float32))
     network, theta, inputs, target = parts(case)
     gc.collect()

@@ -1,0 +1,92 @@
+"""Group sums: who counts for whom, scores and ties; and the loss and accuracy that training takes from them."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import FORMS, NAMESPACES, build, dense, items, rates
+
+from codegen.readout import GroupSum
+from codegen.simulate import simulate
+from methods import RELAXATIONS, MethodError
+from methods.network import discretise
+from methods.readout import loss, right
+
+
+@given(n_outputs=st.integers(1, 200), n_classes=st.integers(1, 200))
+def test_groups_are_in_order_and_as_even_as_can_be(n_outputs, n_classes):
+    readout = GroupSum(n_classes, 1.0)
+    if n_outputs < n_classes:
+        with pytest.raises(ValueError, match="at least one output a class"):
+            readout.groups(n_outputs)
+        return
+    expected = [np.full(len(part), c) for c, part in enumerate(np.array_split(np.arange(n_outputs), n_classes))]
+    assert np.array_equal(readout.groups(n_outputs), np.concatenate(expected))
+
+
+@given(st.integers(1, 6), st.integers(0, 20), st.integers(0, 5), st.integers(0, 999))
+def test_counts_scores_and_classes(n_classes, extra, n_items, seed):
+    bits = np.random.default_rng(seed).random((n_items, n_classes + extra)) < 0.5
+    readout = GroupSum(n_classes, 3.0)
+    counts = readout.counts(bits)
+    assert counts.shape == (n_items, n_classes)
+    groups = readout.groups(n_classes + extra)
+    for item, count in zip(bits, counts, strict=True):
+        assert count.tolist() == [int(item[groups == c].sum()) for c in range(n_classes)]
+    assert np.array_equal(readout.scores(counts), (counts / 3).astype(np.float32))
+    assert readout.classes(counts).tolist() == [max(range(n_classes), key=lambda c: (count[c], -c)) for count in counts]
+
+
+def test_a_tie_is_the_lowest_class():
+    assert GroupSum(3, 1.0).classes(np.array([[2, 2, 2], [1, 2, 2], [0, 0, 1]])).tolist() == [0, 1, 2]
+
+
+def test_the_loss_of_classes_is_the_cross_entropy_of_torch():
+    rng = np.random.default_rng(0)
+    values = (100 * rng.random((5, 30))).astype(np.float32)
+    labels = rng.integers(0, 5, 30)
+    target = np.eye(5, dtype=np.float32)[:, labels]
+    expected = torch.nn.functional.cross_entropy(torch.tensor(values.T) / 7, torch.tensor(labels)).item()
+    for xp, asarray in ((np, np.asarray), (NAMESPACES["torch"], torch.tensor), (jnp, jnp.asarray)):
+        assert float(loss(xp, GroupSum(5, 7.0), asarray(values), asarray(target))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_right_counts_whole_items_of_bits_and_the_first_of_equal_classes():
+    values = np.array([[0.9, 0.1], [0.9, 0.6], [0.5, 0.2]], dtype=np.float32)
+    assert right(None, values, np.array([[1, 0], [1, 0], [0, 0]], dtype=bool)).tolist() == [True, False, True]
+    sums = np.array([[2, 2], [2, 2], [1, 3]], dtype=np.float32)
+    assert right(GroupSum(2, 1.0), sums, np.array([[1, 0], [0, 1], [0, 1]], dtype=bool)).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("relaxation", ["dlgn", "warp"])
+def test_engines_sum_groups_train_on_classes_and_agree_with_the_circuit(relaxation, form):
+    inputs, _ = items(60, 6, 1)
+    labels = inputs[:, 0] + 2 * (inputs[:, 1] & inputs[:, 2])
+    target = np.eye(4, dtype=bool)[labels.astype(int)]
+    network, parameters = dense([40, 22], inputs, 4, classes=True, relaxation=relaxation)
+    assert network.n_outputs == 22
+    assert network.readout == GroupSum(4, pytest.approx((22 / 32) ** 0.5))
+    engine = build(form, network, parameters, inputs, target)
+    first = engine.run(None, rates(80)).losses
+    assert first[-1] < first[0] / 3
+    assert engine.soft(inputs).shape == (60, 4)
+    assert right(network.readout, engine.soft(inputs), target).mean() > 0.9
+    tables = RELAXATIONS[relaxation].truth_tables(engine.parameters()["theta"])
+    counts = network.readout.counts(simulate(discretise(network, tables), inputs))
+    assert np.array_equal(engine.hard(inputs), counts)
+
+
+def test_engines_take_the_same_steps_on_classes():
+    inputs, _ = items(40, 6, 1)
+    target = np.eye(3, dtype=bool)[np.arange(40) % 3]
+    network, parameters = dense([20, 11], inputs, 3, classes=True, relaxation="warp", smoothing="gumbel_hard")
+    found = [build(form, network, parameters, inputs, target).run(None, rates(4, 1e-3)).losses for form in FORMS]
+    assert np.allclose(found[1:], found[0], rtol=1e-4)
+
+
+def test_too_few_outputs_for_the_classes_are_refused():
+    with pytest.raises(MethodError, match=r"3 gates for 4 classes.*method\.widths"):
+        dense([9, 3], 9, 4, classes=True)
