@@ -11,7 +11,7 @@ run: $(VENV)/installed
 	$(BIN)/python harness.py method=dlgn task=life
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

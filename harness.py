@@ -37,23 +37,24 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from codegen.backends import BACKENDS, CircuitExecutable, CompiledCircuit, Executable, HandWritten, second_copy
 from codegen.circuit import Circuit
+from codegen.encoder import Encoder
 from codegen.equivalence import compare
+from codegen.lower_readout import lower_class
 from codegen.measure import Protocol, Samples, pinned, quickest, ratio, time_arms
-from codegen.netlist import Netlist
-from codegen.simulate import simulate
 from codegen.toolchain import NoCompilerError, ToolchainError
-from methods import ENGINES, METHODS, RELAXATIONS, Goal, MethodError
+from methods import ENGINES, METHODS, RELAXATIONS, Goal, MethodError, thresholds
 from methods.checkpoint import CheckpointError
-from methods.engine import EngineConfig, EngineError, build_engine
-from methods.network import Network, discretise
+from methods.engine import Engine, EngineConfig, EngineError, build_engine
+from methods.network import Network, Parameters, discretise
 from methods.readings import gate_types
+from methods.readout import right
 from methods.train import DivergedError, Evaluation, Items, TrainConfig, train
 from methods.train import Progress as Trained
 from reports.environment import commit, environment, machine_id
 from reports.leaderboard import job_tables, notes
 from reports.record import Record, Row, Training
 from reports.sweep import sweep_table
-from tasks import TASKS, Task, TaskError
+from tasks import TASKS, Task, TaskError, Workload
 
 ROOT = Path(__file__).resolve().parent
 CONF = ROOT / "conf"
@@ -73,6 +74,7 @@ _records: list[Record] = []  # of this process's jobs
 
 
 Tables = NDArray[np.uint64]  # (param,), the truth tables that a network discretises to
+Bits = NDArray[np.bool_]
 
 
 class UsageError(ValueError):
@@ -214,15 +216,17 @@ CHECKPOINT = "checkpoint.safetensors"
 
 def _fill(record: Record, config: JobConfig, folder: Path) -> None:
     task = TASKS[config.task.name].build(config.task)
-    record.item = task.workload.item
-    network, trained = train_network(config, task, folder)
+    engine, network, trained = train_network(config, task, folder)
     assert trained.best_tables is not None
-    learned = discretise(network, trained.best_tables)
-    record.training = summarise(config, task, network, trained, learned)
-    write_curve(trained.curve, folder / "curve.csv")
     origin = {"method": record.method, "task": record.task, "seed": str(record.seed), "key": record.key}
-    Circuit(learned, origin).save(folder / "circuit.safetensors")
+    encoder = task.encoder or learned_encoder(network, trained.best_parameters)
+    circuit = Circuit(discretise(network, trained.best_tables), origin, encoder, network.readout)
+    circuit.save(folder / "circuit.safetensors")
     record.circuit_file = "circuit.safetensors"
+    record.training = summarise(config, task, engine, network, trained, circuit)
+    write_curve(trained.curve, folder / "curve.csv")
+    proof = Proof(task, circuit)
+    record.item = proof.workload.item
 
     forms: dict[str, Executable] = {}
     with pinned():
@@ -230,13 +234,13 @@ def _fill(record: Record, config: JobConfig, folder: Path) -> None:
             row = Row(backend=name)
             record.rows.append(row)
             with status(f"building {name}"):
-                form = build_row(row, task, network, trained.best_tables, learned, config.timing, folder)
+                form = build_row(row, task, network, trained.best_tables, proof, config.timing, folder)
             if form is not None:
                 with status(f"verifying {name}"):
-                    verify_row(row, form, task, learned)
+                    proof.verify_row(row, form)
                 forms[name] = form
         if config.timing.enabled:
-            time_rows(record, task, forms, config.timing)
+            time_rows(record, proof.workload, forms, config.timing)
     if any(row.status == "failed" for row in record.rows):
         record.status, record.reason = "failed", "A back end failed; its row says why."
 
@@ -265,13 +269,13 @@ def prepare_folder(runs: Path, key: str) -> Path:
 # --------------------------------------------------------------------------------------------------------------- training
 
 
-def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Network, Trained]:
+def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Engine, Network, Trained]:
     """Build the method's network from the seed and train it on the task, with a progress bar on a terminal."""
     method = METHODS[config.method.name]
     rng = np.random.default_rng(config.seed)
-    network, parameters = method.build(config.method, task.train.bits, Goal(task.n_outputs, task.classes), rng)
+    network, parameters = method.build(config.method, task.train.inputs, Goal(task.n_outputs, task.classes), rng)
     settings = EngineConfig(config.engine, n_threads(config), config.train.kernels, config.train.device)
-    items = Items(task.train.bits, task.train.target)
+    items = Items(task.train.inputs, task.train.target)
     engine = build_engine(settings, network, parameters, config.train.optimiser, items.inputs, items.target, config.seed)
     columns = (
         TextColumn("step {task.completed}/{task.total}"),
@@ -293,14 +297,27 @@ def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Network,
                 rate=reading.steps_per_second,
             )
 
-        validation = Items(task.validation.bits, task.validation.target)
+        validation = Items(task.validation.inputs, task.validation.target)
         trained = train(engine, network, items, validation, config.train, config.seed, folder / CHECKPOINT, show)
-    return network, trained
+    return engine, network, trained
 
 
-def summarise(config: JobConfig, task: Task, network: Network, trained: Trained, learned: Netlist) -> Training:
+def learned_encoder(network: Network, parameters: Parameters) -> Encoder | None:
+    """The encoder that a network with trained thresholds has become."""
+    if network.thresholds is None:
+        return None
+    omega = thresholds.values(np, parameters["thresholds"])
+    n_features, n_bits = omega.shape
+    return Encoder(n_features, np.repeat(np.arange(n_features), n_bits), omega.ravel())
+
+
+def summarise(config: JobConfig, task: Task, engine: Engine, network: Network, trained: Trained, circuit: Circuit) -> Training:
     assert trained.best is not None
     assert trained.best_tables is not None
+    engine.load_state({**engine.state(), **trained.best_parameters})
+    soft = float(right(network.readout, engine.soft(task.test.inputs), task.test.target).mean())
+    features = task.test.inputs if task.test.features is None else task.test.features
+    hard = task.score(circuit.answers(circuit.bits(features)), task.test)
     relaxation = RELAXATIONS[network.relaxation]
     n_params = sum(len(np.unique(layer.param)) for layer in network.layers)
     exact = trained.exact_since
@@ -318,9 +335,10 @@ def summarise(config: JobConfig, task: Task, network: Network, trained: Trained,
         steps_to_exact=exact.step if exact else None,
         seconds_to_exact=exact.seconds if exact else None,
         loss=None if np.isnan(trained.best.loss) else trained.best.loss,
-        soft_accuracy=trained.best.soft_accuracy,
-        hard_accuracy=task.score(simulate(learned, task.test.bits), task.test),
-        gap=trained.best.gap,
+        soft_accuracy=soft,
+        hard_accuracy=hard,
+        gap=soft - hard,
+        validation_accuracy=trained.best.hard_accuracy,
         undecided=trained.best.undecided,
         entropy=trained.best.entropy,
         first_gradient=_first_finite([reading.first_gradient for reading in trained.curve]),
@@ -346,12 +364,12 @@ def write_curve(curve: list[Evaluation], path: Path) -> None:
 
 
 def build_row(
-    row: Row, task: Task, network: Network, tables: Tables, learned: Netlist, timing: TimingConfig, folder: Path
+    row: Row, task: Task, network: Network, tables: Tables, proof: "Proof", timing: TimingConfig, folder: Path
 ) -> Executable | None:
     """Build the row's back end and fill in what it is. None, with the reason in the row, if it cannot be had here."""
     try:
         if row.backend in NETWORK_BACKENDS:
-            return build_network(row, task, network, tables, timing)
+            return build_network(row, proof.workload, network, tables, timing)
         if row.backend == "reference":
             functions = task.reference_source()
             if functions is None:
@@ -359,7 +377,7 @@ def build_row(
                 return None
             form: CircuitExecutable = HandWritten(functions, timing.compile_seconds)
         else:
-            form = BACKENDS[row.backend](learned, timing.compile_seconds)
+            form = BACKENDS[row.backend](proof.netlist, timing.compile_seconds)
     except NoCompilerError as error:
         row.status, row.reason = "skipped", str(error)
         return None
@@ -378,14 +396,14 @@ def build_row(
     return form
 
 
-def build_network(row: Row, task: Task, network: Network, tables: Tables, timing: TimingConfig) -> Executable:
+def build_network(row: Row, workload: Workload, network: Network, tables: Tables, timing: TimingConfig) -> Executable:
     """The trained network in a framework at the fastest of the batch sizes, compiled by the framework if that is faster."""
     row.gates, row.depth = network.n_gates, len(network.layers)
     row.isa = row.backend.removeprefix("nn-")
-    sizes = sorted({min(batch, task.workload.n_items) for batch in timing.batches})
+    sizes = sorted({min(batch, workload.n_items) for batch in timing.batches})
 
     def choose(forms: Sequence[Executable]) -> int:
-        return quickest([task.workload.start(form) for form in forms])
+        return quickest([workload.start(form) for form in forms])
 
     if row.backend == "nn-jax":
         from methods.jax_network import JaxNetwork
@@ -416,47 +434,71 @@ def build_network(row: Row, task: Task, network: Network, tables: Tables, timing
     return eager[best]
 
 
-def verify_row(row: Row, form: Executable, task: Task, learned: Netlist) -> None:
-    """Hold a back end to the circuit's oracle on inputs, and to the task's on the work that will be timed."""
-    row.compiled_accuracy = task.score(form.evaluate(task.test.bits), task.test)
-    agreement = (
-        compare(lambda bits: simulate(learned, bits), form.evaluate, learned.n_inputs, items=task.test.bits)
-        if row.backend != "reference"
-        else None
-    )
-    outcome = task.workload.verify(form, quick=row.backend in (*NETWORK_BACKENDS, "numpy"))
-    row.items_checked = outcome.items_checked + (agreement.items_checked if agreement else 0)
-    row.exact = outcome.exact and (agreement is None or agreement.equal)
-    if agreement is not None and not agreement.equal:
-        row.status = "failed"
-        row.reason = (
-            f"Disagrees with the circuit's oracle on {agreement.items_checked - agreement.items_equal} of"
-            f" {agreement.items_checked} inputs, first {agreement.counterexample}: a defect of this back end. Not timed."
+class Proof:
+    """What every form of a circuit is held to: the circuit's oracle on inputs, and the task's on the work that is timed."""
+
+    def __init__(self, task: Task, circuit: Circuit) -> None:
+        self._task = task
+        self.workload = task.workload(circuit)
+        self.netlist = circuit.netlist if circuit.readout is None else lower_class(circuit.netlist, circuit.readout)
+        self._test_bits = circuit.bits(task.test.inputs if task.test.features is None else task.test.features)
+        # The oracle is the slowest form there is, and every other one is asked for the same items.
+        self._oracle = remembered(circuit.answers)
+
+    def verify_row(self, row: Row, form: Executable) -> None:
+        """Fill in the row's accuracy and what it was checked on."""
+        row.compiled_accuracy = self._task.score(form.evaluate(self._test_bits), self._task.test)
+        agreement = (
+            compare(self._oracle, form.evaluate, self.netlist.n_inputs, items=self._test_bits)
+            if row.backend != "reference"
+            else None
         )
-    elif not outcome.exact:
-        row.reason = (
-            f"Computes what was learned, but that is wrong on {outcome.items_checked - outcome.items_equal} of"
-            f" {outcome.items_checked} {task.workload.item}s, first {outcome.where}. Not timed."
-        )
+        outcome = self.workload.verify(form, quick=row.backend in (*NETWORK_BACKENDS, "numpy"))
+        row.items_checked = outcome.items_checked + (agreement.items_checked if agreement else 0)
+        row.exact = outcome.exact and (agreement is None or agreement.equal)
+        if agreement is not None and not agreement.equal:
+            row.status = "failed"
+            row.reason = (
+                f"Disagrees with the circuit's oracle on {agreement.items_checked - agreement.items_equal} of"
+                f" {agreement.items_checked} inputs, first {agreement.counterexample}: a defect of this back end. Not timed."
+            )
+        elif not outcome.exact:
+            row.reason = (
+                f"Computes what was learned, but that is wrong on {outcome.items_checked - outcome.items_equal} of"
+                f" {outcome.items_checked} {self.workload.item}s, first {outcome.where}. Not timed."
+            )
+
+
+def remembered(evaluate: Callable[[Bits], Bits]) -> Callable[[Bits], Bits]:
+    """The same function, which does not evaluate the same items twice."""
+    known: dict[tuple[Any, ...], Bits] = {}
+
+    def recall(bits: Bits) -> Bits:
+        key = (bits.shape, hashlib.sha256(bits.tobytes()).digest())
+        if key not in known:
+            known[key] = evaluate(bits)
+        return known[key]
+
+    return recall
 
 
 # ----------------------------------------------------------------------------------------------------------------- timing
 
 
-def time_rows(record: Record, task: Task, forms: dict[str, Executable], timing: TimingConfig) -> None:
+def time_rows(record: Record, workload: Workload, forms: dict[str, Executable], timing: TimingConfig) -> None:
     """Time every exact row, interleaved, and fill in times and ratios to the fastest neural-network row."""
     protocol = Protocol(timing.blocks, timing.sample_seconds, timing.warmup_seconds)
     rows = {row.backend: row for row in record.rows if row.exact and row.status == "ok"}
-    arms = {name: task.workload.start(forms[name]) for name in rows}
+    arms = {name: workload.start(forms[name]) for name in rows}
     rng = np.random.default_rng(record.seed)
     with tempfile.TemporaryDirectory() as folder, status(f"timing {', '.join(arms)}"):
         compiled = forms.get("c")
         if "c" in rows and isinstance(compiled, CompiledCircuit):
-            arms["c again"] = task.workload.start(second_copy(compiled, Path(folder)))
+            arms["c again"] = workload.start(second_copy(compiled, Path(folder)))
         samples = time_arms(arms, protocol, rng)
         few = Protocol(max(2, timing.blocks // 4), timing.sample_seconds, 0.0)
-        whole = time_arms({name: end_to_end(task, forms[name]) for name in rows}, few, rng)
-    n_items = task.workload.n_items
+        whole = time_arms({name: workload.whole(forms[name]) for name in rows}, few, rng)
+    n_items = workload.n_items
     baseline = min((samples[name] for name in rows if name in NETWORK_BACKENDS), key=_median_ns, default=None)
     for name, row in rows.items():
         ns = samples[name].ns / n_items
@@ -469,16 +511,6 @@ def time_rows(record: Record, task: Task, forms: dict[str, Executable], timing: 
     if "c again" in samples:
         same = ratio(samples["c"], samples["c again"])
         record.noise_floor = max(abs(same.low - 1), abs(same.high - 1))
-
-
-def end_to_end(task: Task, form: Executable) -> Callable[[int], None]:
-    """One run from the caller's own arrays and back to them."""
-
-    def run(times: int) -> None:
-        for _ in range(times):
-            task.workload.start(form)(1)
-
-    return run
 
 
 def _median_ns(samples: Samples) -> float:
@@ -611,7 +643,7 @@ def _check_job(overrides: list[str]) -> None:
     try:
         task = TASKS[checked.task.name].build(checked.task)
         goal = Goal(task.n_outputs, task.classes)
-        METHODS[checked.method.name].build(checked.method, task.train.bits, goal, np.random.default_rng(checked.seed))
+        METHODS[checked.method.name].build(checked.method, task.train.inputs, goal, np.random.default_rng(checked.seed))
     except (TaskError, MethodError) as error:
         raise UsageError(str(error)) from error
     prepare_folder(Path(config["runs_dir"]), ".")

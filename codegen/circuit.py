@@ -2,19 +2,24 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from codegen.encoder import Encoder
 from codegen.netlist import Netlist
+from codegen.readout import GroupSum, to_binary
+from codegen.simulate import check_bits, simulate
 
 FORMAT = "gatebench-circuit"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ARRAYS = ("table", "fan_in", "arity", "outputs", "inverted")
+_ENCODER_ARRAYS = ("feature", "threshold")
 
 
 class CircuitFileError(ValueError):
@@ -23,21 +28,65 @@ class CircuitFileError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """What training leaves behind: a netlist and where it came from.
+    """What training leaves behind: numbers to bits, a netlist, bits to a class, and where it came from.
 
-    provenance: free text fields (method, task, seed, ...) that travel with the file; codegen does not read them.
+    encoder: makes the netlist's inputs of features; None where items are bits. readout: makes classes of its outputs; None
+    where they are the answer. provenance: free text fields (method, task, seed, ...) that travel with the file; codegen
+    does not read them.
     """
 
     netlist: Netlist
     provenance: dict[str, str] = field(default_factory=dict)
+    encoder: Encoder | None = None
+    readout: GroupSum | None = None
+
+    def __post_init__(self) -> None:
+        if self.encoder is not None and self.encoder.n_inputs != self.netlist.n_inputs:
+            raise ValueError(f"The encoder makes {self.encoder.n_inputs} bits for a netlist of {self.netlist.n_inputs} inputs.")
+        if self.readout is not None:
+            self.readout.groups(self.netlist.n_outputs)
+
+    def bits(self, features: NDArray[Any]) -> NDArray[np.bool_]:
+        """What the netlist reads of items: bool (item, input) from (item, feature), which are bits already if there is no
+        encoder. Raises ValueError for items of another shape or type."""
+        return check_bits(self.netlist, features) if self.encoder is None else self.encoder.encode(features)
+
+    def answers(self, bits: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What every compiled form gives for bits, bool (item, input): the output bits, or the class in binary, low bit first."""
+        outputs = simulate(self.netlist, bits)
+        if self.readout is None:
+            return outputs
+        return to_binary(self.readout.classes(self.readout.counts(outputs)), self.readout.n_classes)
+
+    def counts(self, features: NDArray[Any]) -> NDArray[np.int32]:
+        """int32 (item, class): how many outputs of each class are true. Raises ValueError without a readout."""
+        if self.readout is None:
+            raise ValueError("Expected a circuit with a readout; the outputs of this one are its answer.")
+        return self.readout.counts(simulate(self.netlist, self.bits(features)))
+
+    def scores(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """float32 (item, class): counts / temperature."""
+        counts = self.counts(features)
+        assert self.readout is not None
+        return self.readout.scores(counts)
+
+    def predict(self, features: NDArray[Any]) -> NDArray[np.int32]:
+        """int32 (item,): the class of each item, (item, feature)."""
+        counts = self.counts(features)
+        assert self.readout is not None
+        return self.readout.classes(counts)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write atomically: a reader sees the whole file or none. Equal circuits give equal bytes."""
         path = Path(path)
         arrays = {name: getattr(self.netlist, name) for name in _ARRAYS}
         arrays["n_inputs"] = np.array([self.netlist.n_inputs], dtype=np.int64)
+        if self.encoder is not None:
+            arrays["n_features"] = np.array([self.encoder.n_features], dtype=np.int64)
+            arrays |= {name: getattr(self.encoder, name) for name in _ENCODER_ARRAYS}
         # One metadata entry: safetensors writes several in no fixed order, and equal circuits must give equal bytes.
-        header = {"format": FORMAT, "version": FORMAT_VERSION, "provenance": self.provenance}
+        readout = None if self.readout is None else asdict(self.readout)
+        header = {"format": FORMAT, "version": FORMAT_VERSION, "provenance": self.provenance, "readout": readout}
         aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
             aside.write_bytes(save(arrays, metadata={FORMAT: json.dumps(header, sort_keys=True)}))
@@ -52,13 +101,19 @@ class Circuit:
             with safe_open(path, framework="numpy") as file:
                 header = _read_header(path, file.metadata() or {})
                 arrays = {name: file.get_tensor(name) for name in (*_ARRAYS, "n_inputs")}
+                encoder = {name: file.get_tensor(name) for name in ("n_features", *_ENCODER_ARRAYS) if name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise CircuitFileError(f"Expected a circuit file at {path}, but it cannot be read: {error}") from error
         try:
             netlist = Netlist(n_inputs=arrays.pop("n_inputs").item(), **arrays)
-        except ValueError as error:  # a NetlistError, or an n_inputs of more or less than one element
-            raise CircuitFileError(f"{path} holds an invalid netlist: {error}") from error
-        return cls(netlist, header["provenance"])
+            return cls(
+                netlist,
+                header["provenance"],
+                Encoder(encoder.pop("n_features").item(), **encoder) if encoder else None,
+                GroupSum(**header["readout"]) if header["readout"] else None,
+            )
+        except (ValueError, TypeError, KeyError) as error:  # of the parts, or numbers of more or less than one element
+            raise CircuitFileError(f"{path} holds an invalid circuit: {error}") from error
 
 
 def _read_header(path: str | os.PathLike[str], metadata: dict[str, str]) -> dict[str, Any]:

@@ -36,3 +36,13 @@ class GroupSum:
     def classes(self, counts: NDArray[np.int32]) -> NDArray[np.int32]:
         """int32 (item,): the class with the largest count, the lowest of equals."""
         return np.argmax(counts, axis=1).astype(np.int32)
+
+
+def to_binary(classes: NDArray[np.int32], n_classes: int) -> NDArray[np.bool_]:
+    """int32 (item,) -> bool (item, bit), low bit first, as many bits as n_classes - 1 needs."""
+    return ((classes[:, None] >> np.arange((n_classes - 1).bit_length())) & 1).astype(bool)
+
+
+def from_binary(bits: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The inverse of to_binary."""
+    return (bits @ (1 << np.arange(bits.shape[1]))).astype(np.int32)

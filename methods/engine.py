@@ -105,5 +105,5 @@ def build_engine(
     if config.name == "jax":
         from methods.jax_engine import JaxEngine
 
-        return JaxEngine(network, parameters, optimiser, inputs, target, seed)
+        return JaxEngine(network, parameters, optimiser, inputs, target, seed, config.threads)
     raise EngineError(f"There is no engine={config.name}. Choices: torch, jax.")

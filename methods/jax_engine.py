@@ -1,5 +1,6 @@
 """The jax engine: runs of steps compiled whole by XLA, one lax.scan over the batches."""
 
+import os
 import time
 from functools import partial
 from typing import Any
@@ -30,7 +31,9 @@ class JaxEngine:
         inputs: Inputs,
         target: Bits,
         seed: int,
+        threads: int,
     ) -> None:
+        _use_threads(threads)
         self._network = network
         self._relaxation = RELAXATIONS[network.relaxation]
         self._layers = _columns(network)
@@ -95,6 +98,21 @@ class JaxEngine:
         optimiser = tuple(adam if isinstance(part, optax.ScaleByAdamState) else part for part in optimiser)
         loaded = {name: jnp.asarray(state[name]) for name in names}
         self._carry = loaded, optimiser, jnp.asarray(int(state["step"][0]), dtype=jnp.uint32), norms
+
+
+def _use_threads(threads: int) -> None:
+    """Threads of XLA in this process, where the system lets a process choose its cores. Only the first call counts.
+
+    XLA has no setting for it. It makes its threads once, as many as there are cores it may use, and they stay on those.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:threads])
+    try:
+        jax.devices()
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def _adam(optimiser: Any) -> optax.ScaleByAdamState:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Network, forward
+from methods.network import Network, answers, forward, summed
 from methods.stencil import neighbourhoods
 
 Bits = NDArray[np.bool_]
@@ -24,14 +24,14 @@ class JaxNetwork:
     """
 
     def __init__(self, network: Network, tables: NDArray[np.uint64], batch: int | None = None) -> None:
-        self._n_outputs = network.n_outputs
+        self._network = network
         self._batch_size = batch
         coefficients = monomial_coefficients(tables, network.arity).astype(np.float32)
         # Index arrays are arguments of the compiled function, not constants in it: XLA would fold them at great length.
         layers = [(list(layer.fan_in.T), coefficients[layer.param]) for layer in network.layers]
         self._layers = jax.tree.map(jnp.asarray, layers)
-        self._parts = jax.jit(_evaluate)
-        self._board = jax.jit(partial(_step, batch=batch), static_argnames="torus")
+        self._parts = jax.jit(partial(_evaluate, network))
+        self._board = jax.jit(partial(_step, network, batch=batch), static_argnames="torus")
 
     def evaluate(self, bits: Bits) -> Bits:
         batch = self.batch(bits)
@@ -41,8 +41,9 @@ class JaxNetwork:
     def batch(self, bits: Bits) -> "_JaxBatch":
         """The items, bool (item, input), in parts of the batch size."""
         parts = _split(jnp.asarray(bits.T, dtype=jnp.float32), self._batch_size)
-        out = jnp.zeros((len(parts), self._n_outputs, parts.shape[2]))
-        return _JaxBatch(partial(self._parts, self._layers), parts.block_until_ready(), out, len(bits))
+        shape = (parts.shape[2],) if self._network.readout is not None else (self._network.n_outputs, parts.shape[2])
+        out = jnp.zeros((len(parts), *shape))
+        return _JaxBatch(partial(self._parts, self._layers), parts.block_until_ready(), out, self._network, len(bits))
 
     def stepper(self, board: Bits, torus: bool) -> "_JaxStepper":
         return _JaxStepper(self, board, torus)
@@ -61,28 +62,34 @@ def _split(x: jax.Array, batch: int | None) -> jax.Array:
     return padded.reshape(n_inputs, n_parts, size).transpose(1, 0, 2)
 
 
-def _evaluate(layers: Layers, parts: jax.Array) -> jax.Array:
-    """(part, input, item) -> (part, output, item), a part at a time."""
-    return jax.lax.map(lambda part: forward(evaluate, _take, layers, part), parts)
+def _evaluate(network: Network, layers: Layers, parts: jax.Array) -> jax.Array:
+    """(part, input, item) -> (part, output, item), or with a readout the class, (part, item); a part at a time."""
+
+    def hard(part: jax.Array) -> jax.Array:
+        outputs = forward(evaluate, _take, layers, part)
+        return outputs if network.readout is None else jnp.argmax(summed(jnp, network, outputs), axis=0)
+
+    return jax.lax.map(hard, parts)
 
 
 def _join(parts: jax.Array, n_items: int) -> jax.Array:
-    """(part, output, item) -> (output, item), the first n_items."""
-    return parts.transpose(1, 0, 2).reshape(parts.shape[1], -1)[:, :n_items]
+    """(part, ..., item) -> (..., item), the first n_items."""
+    return jnp.moveaxis(parts, 0, -2).reshape(*parts.shape[1:-1], -1)[..., :n_items]
 
 
-def _step(layers: Layers, board: jax.Array, torus: bool, batch: int | None) -> jax.Array:
+def _step(network: Network, layers: Layers, board: jax.Array, torus: bool, batch: int | None) -> jax.Array:
     items = neighbourhoods(jnp, board, torus)
-    return _join(_evaluate(layers, _split(items, batch)), board.size).reshape(board.shape)
+    return _join(_evaluate(network, layers, _split(items, batch)), board.size).reshape(board.shape)
 
 
 @dataclass
 class _JaxBatch:
-    """parts: float32 (part, input, item); out: (part, output, item)."""
+    """parts: float32 (part, input, item); out: (part, output, item), or the class, (part, item)."""
 
     evaluate: Callable[[jax.Array], jax.Array]
     parts: jax.Array
     out: jax.Array
+    network: Network
     n_items: int
 
     def run(self, times: int) -> None:
@@ -91,7 +98,7 @@ class _JaxBatch:
             self.out = self.evaluate(self.parts).block_until_ready()
 
     def outputs(self) -> Bits:
-        return np.asarray(_join(self.out, self.n_items)).T > 0.5
+        return answers(self.network, np.asarray(_join(self.out, self.n_items)))
 
 
 class _JaxStepper:

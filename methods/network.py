@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.netlist import Netlist
-from codegen.readout import GroupSum
+from codegen.readout import GroupSum, to_binary
 from methods.multilinear import evaluate
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import Smoothing
@@ -120,6 +120,11 @@ def relaxed(
         yield x
     if network.readout is not None:
         yield summed(xp, network, x)
+
+
+def answers(network: Network, said: NDArray[Any]) -> NDArray[np.bool_]:
+    """What the hard network said, the last layer's values (output, item) or a class (item,), as codegen.circuit.answers."""
+    return said.T > 0.5 if network.readout is None else to_binary(said.astype(np.int32), network.readout.n_classes)
 
 
 def summed(xp: Any, network: Network, outputs: Any) -> Any:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Network, forward
+from methods.network import Network, answers, forward, summed
 from methods.stencil import neighbourhoods
 
 Bits = NDArray[np.bool_]
@@ -22,13 +22,14 @@ class TorchNetwork:
     """
 
     def __init__(self, network: Network, tables: NDArray[np.uint64], batch: int | None = None, compiled: bool = False) -> None:
-        self._n_outputs = network.n_outputs
+        self._network = network
         self._batch_size = batch
         coefficients = torch.from_numpy(monomial_coefficients(tables, network.arity).astype(np.float32))
         run = _run(network)
 
         def hard(x: torch.Tensor) -> torch.Tensor:
-            return run(x, coefficients)
+            outputs = run(x, coefficients)
+            return outputs if network.readout is None else torch.argmax(summed(xp, network, outputs), dim=0)
 
         self._hard = torch.compile(hard) if compiled else hard
 
@@ -47,7 +48,8 @@ class TorchNetwork:
         return _TorchBatch(
             self._hard,
             [torch.from_numpy(np.ascontiguousarray(part)) for part in parts],
-            [torch.zeros(self._n_outputs, size)] * n_parts,
+            [torch.zeros(self._network.n_outputs, size) if self._network.readout is None else torch.zeros(size)] * n_parts,
+            self._network,
             len(bits),
         )
 
@@ -74,11 +76,12 @@ class CompileUnavailableError(RuntimeError):
 
 @dataclass
 class _TorchBatch:
-    """parts: float32 (input, item) each, the last filled up with zeros; out: (output, item) each."""
+    """parts: float32 (input, item) each, the last filled up with zeros; out: (output, item) each, or the class (item,)."""
 
     hard: Callable[[torch.Tensor], torch.Tensor]
     parts: list[torch.Tensor]
     out: list[torch.Tensor]
+    network: Network
     n_items: int
 
     def run(self, times: int) -> None:
@@ -87,7 +90,7 @@ class _TorchBatch:
                 self.out = [self.hard(part) for part in self.parts]
 
     def outputs(self) -> Bits:
-        return torch.cat(self.out, dim=1).numpy().T[: self.n_items] > 0.5
+        return answers(self.network, torch.cat(self.out, dim=-1).numpy()[..., : self.n_items])
 
 
 class _TorchStepper:

@@ -67,10 +67,12 @@ def job_tables(record: Record) -> list[Table]:
         facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         facts.add_column(style="dim")
         facts.add_column()
-        exact = "never exact"
+        spent = [f"{training.steps} steps in {training.seconds:.1f} s"]
         if training.seconds_to_exact is not None:
-            exact = f"exact after {training.seconds_to_exact:.1f} s"
-        facts.add_row("trained", f"{training.steps} steps in {training.seconds:.1f} s, {exact}")
+            spent.append(f"exact after {training.seconds_to_exact:.1f} s")
+        elif record.config.get("train", {}).get("confirm"):  # it was trained until exact
+            spent.append("never exact")
+        facts.add_row("trained", ", ".join(spent))
         facts.add_row("accuracy", f"soft {_accuracy(training.soft_accuracy)}, discretised {_accuracy(training.hard_accuracy)}")
         gates = " → ".join([f"{training.gates_learned} learned", *_gates_left(record)])
         facts.add_row("gates", gates)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 2
+SCHEMA = 3
 FILE = "record.json"
 
 
@@ -19,11 +19,12 @@ class RecordError(ValueError):
 class Training:
     """How the network was trained. Seconds are wall time of the loop; compile_seconds, before it, is not among them.
 
-    hard_accuracy is the discretised network's, a fraction of the whole test split; soft_accuracy and gap (soft minus hard)
-    are of the validation split, at the evaluation whose network was kept, as are loss, undecided and entropy (see
-    methods.readings). steps_to_exact, seconds_to_exact: until the first evaluation of the unbroken exact run that the
-    training ended in, None if it never was. first_gradient, last_gradient: norms of the gradient to the first and last
-    layer's parameters at the first evaluation. gate_types: for each layer, how many gates are of which kind.
+    soft_accuracy and hard_accuracy, of the network as trained and as discretised, are fractions of the whole test split, gap
+    their difference. validation_accuracy, of the discretised network that was chosen by it, loss, undecided and entropy
+    (see methods.readings) are of the evaluation whose network was kept. steps_to_exact, seconds_to_exact: until the first
+    evaluation of the unbroken exact run that the training ended in, None if it never was. first_gradient, last_gradient:
+    norms of the gradient to the first and last layer's parameters at the first evaluation. gate_types: for each layer, how
+    many gates are of which kind.
     """
 
     engine: str
@@ -39,6 +40,7 @@ class Training:
     soft_accuracy: float
     hard_accuracy: float
     gap: float
+    validation_accuracy: float
     undecided: float
     entropy: float
     first_gradient: float | None

@@ -7,6 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.circuit import Circuit
+from codegen.encoder import Encoder
+
 Bits = NDArray[np.bool_]
 
 
@@ -16,10 +19,12 @@ class TaskError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Items of a task: bits bool (item, input) and target bool (item, output), one-hot for a task of classes."""
+    """Items of a task: inputs (item, input), bool, or float32 for a network to set thresholds on; and target bool
+    (item, output), one-hot for a task of classes. features: the numbers that an encoder made bits of, (item, feature)."""
 
-    bits: Bits
+    inputs: NDArray[Any]
     target: Bits
+    features: NDArray[Any] | None = None
 
 
 class Workload(Protocol):
@@ -35,6 +40,9 @@ class Workload(Protocol):
 
     def start(self, executable: Any) -> Callable[[int], None]:
         """Put the work into a back end; the result runs it the given number of times, and is all that is timed."""
+
+    def whole(self, executable: Any) -> Callable[[int], None]:
+        """The same from the caller's own arrays and back to them, conversions included."""
 
     def verify(self, executable: Any, quick: bool) -> "Verification":
         """Hold the back end to the task's own oracle. quick: a smaller check, for forms that take long."""
@@ -66,13 +74,13 @@ class Task(Protocol):
     train: Split
     validation: Split
     test: Split
+    encoder: Encoder | None  # what made the inputs of numbers, None where there are none, or where the network does it
 
-    @property
-    def workload(self) -> Workload:
-        """The work on which back ends are timed."""
+    def workload(self, circuit: Circuit) -> Workload:
+        """The work on which back ends are timed. circuit: what was learned, for tasks that have no oracle of their own."""
 
-    def score(self, outputs: Bits, split: Split) -> float:
-        """The fraction of items, 0 to 1, that outputs, bool (item, output), get right."""
+    def score(self, answers: Bits, split: Split) -> float:
+        """The fraction of items, 0 to 1, that answers, bool (item, answer), get right: output bits, or a class in binary."""
 
     def reference_source(self) -> str | None:
         """Hand-written C that does the task's work (see codegen.backends.HandWritten), or None if there is none."""

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from codegen.circuit import Circuit
+from codegen.encoder import Encoder
 from tasks.base import Bits, Split, TaskError, Verification
 
 N_NEIGHBOURHOODS = 512
@@ -94,6 +96,15 @@ class BoardWorkload:
         run_steps: Callable[[int], None] = executable.stepper(self.board, self.torus).run
         return run_steps
 
+    def whole(self, executable: Any) -> Callable[[int], None]:
+        def run_whole(times: int) -> None:
+            for _ in range(times):
+                stepper = executable.stepper(self.board, self.torus)
+                stepper.run(1)
+                stepper.board()
+
+        return run_whole
+
     def verify(self, executable: Any, quick: bool) -> Verification:
         """Compare with the oracle: one step of the soup; and, unless quick, ten, and ten of small boards with both edges."""
         checks = [(self.board, self.torus, 1 if quick else 10)]
@@ -135,15 +146,19 @@ class Life:
     n_inputs = 9
     n_outputs = 1
     classes = False
+    encoder: Encoder | None = None
 
     def __init__(self, config: LifeConfig) -> None:
         self.rule = Rule.parse(config.rule)
         self.train = self.validation = self.test = truth(self.rule)
         board = np.random.default_rng(config.soup_seed).random((config.height, config.width)) < config.density
-        self.workload = BoardWorkload(board, self.rule, config.edges == "torus")
+        self._workload = BoardWorkload(board, self.rule, config.edges == "torus")
 
-    def score(self, outputs: Bits, split: Split) -> float:
-        return float(np.all(outputs == split.target, axis=1).mean())
+    def workload(self, circuit: Circuit) -> BoardWorkload:  # noqa: ARG002, the rule says what is right
+        return self._workload
+
+    def score(self, answers: Bits, split: Split) -> float:
+        return float(np.all(answers == split.target, axis=1).mean())
 
     def reference_source(self) -> str | None:
         """The hand-written step: the least number of operations we know for Conway's rule, bit-sliced counting for others."""

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tasks.base import Bits, Split, Verification
+from codegen.encoder import Encoder
+from tasks.base import Bits, Verification
 
 LEAST_ROWS = 1 << 16
 _NAMED_BY_BITS = 32  # up to this many inputs a row is named by its bits
@@ -14,25 +16,19 @@ _NAMED_BY_BITS = 32  # up to this many inputs a row is named by its bits
 
 @dataclass(frozen=True, eq=False)
 class RowsWorkload:
-    """Evaluations of all rows at once: bits bool (row, input), and target bool (row, output) that the task wants of them."""
+    """Evaluations of all rows at once: bits bool (row, input), and answers bool (row, answer), which are right.
+
+    item: what a row is called. features, encoder: the numbers, (row, feature), that the bits come from, if they do.
+    """
 
     bits: Bits
-    target: Bits
+    answers: Bits
+    item: str = "row"
+    features: NDArray[Any] | None = None
+    encoder: Encoder | None = None
 
-    item = "row"
     # Besides the timed rows, the first few of them, around the corners of a packed layout: partial words and blocks.
     SMALL_COUNTS = (1, 63, 64, 65, 511, 512, 513, 4095, 4097)
-
-    @classmethod
-    def of(cls, split: Split, least: int = LEAST_ROWS, seed: int = 0) -> "RowsWorkload":
-        """The split's rows, each equally often, until they are at least `least`; the seed decides their order.
-
-        Every repetition of the split is a permutation of it.
-        """
-        rng = np.random.default_rng(seed)
-        n_rows = len(split.bits)
-        order = np.concatenate([rng.permutation(n_rows) for _ in range(-(-max(least, n_rows) // n_rows))])
-        return cls(split.bits[order], split.target[order])
 
     @property
     def n_items(self) -> int:
@@ -42,15 +38,27 @@ class RowsWorkload:
         run_times: Callable[[int], None] = executable.batch(self.bits).run
         return run_times
 
+    def whole(self, executable: Any) -> Callable[[int], None]:
+        def run(times: int) -> None:
+            for _ in range(times):
+                bits = self.bits
+                if self.encoder is not None and self.features is not None:
+                    bits = self.encoder.encode(self.features)
+                batch = executable.batch(bits)
+                batch.run(1)
+                batch.outputs()
+
+        return run
+
     def verify(self, executable: Any, quick: bool) -> Verification:
-        """Compare all timed rows with the target after one run; and, unless quick, after two, and small numbers of rows."""
+        """Compare all timed rows with the answers after one run; and, unless quick, after two, and small numbers of rows."""
         counts = (self.n_items,) if quick else (self.n_items, *(count for count in self.SMALL_COUNTS if count < self.n_items))
         n_equal = 0
         where = None
         for count in counts:
             batch = executable.batch(self.bits[:count])
             batch.run(1 if quick else 2)
-            same = batch.outputs() == self.target[:count]
+            same = batch.outputs() == self.answers[:count]
             right = same.all(axis=1)
             n_equal += int(right.sum())
             if where is None and not right.all():
@@ -61,4 +69,15 @@ class RowsWorkload:
     def _name(self, row: int) -> str:
         """The row's bits as a number, input 0 the last digit, or its place where that would be too long to read."""
         bits = self.bits[row]
-        return f"row 0b{''.join(str(int(bit)) for bit in bits[::-1])}" if len(bits) <= _NAMED_BY_BITS else f"row {row}"
+        if len(bits) > _NAMED_BY_BITS:
+            return f"{self.item} {row}"
+        return f"{self.item} 0b{''.join(str(int(bit)) for bit in bits[::-1])}"
+
+
+def repeated(n_rows: int, least: int = LEAST_ROWS, seed: int = 0) -> NDArray[np.intp]:
+    """An order of rows in which each comes equally often, until they are at least `least`; the seed decides it.
+
+    Every repetition is a permutation of all rows.
+    """
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.permutation(n_rows) for _ in range(-(-max(least, n_rows) // n_rows))])

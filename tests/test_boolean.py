@@ -13,9 +13,9 @@ from codegen.equivalence import all_rows
 from codegen.netlist import Netlist
 from harness import UsageError, _check_job
 from reports.record import Record
-from tasks.base import Split, TaskError
+from tasks.base import TaskError
 from tasks.boolean import FUNCTIONS, MAX_INPUTS, Boolean, BooleanConfig, truth
-from tasks.rows import LEAST_ROWS, RowsWorkload
+from tasks.rows import LEAST_ROWS, RowsWorkload, repeated
 from tests.conftest import ROOT, run_harness
 
 
@@ -50,8 +50,8 @@ SMALL = [(name, size) for name in DEFINITIONS for size in FUNCTIONS[name].sizes 
 @pytest.mark.parametrize(("name", "size"), SMALL)
 def test_function_is_its_definition_on_every_row(name, size):
     split = truth(config(function=name, inputs=size))
-    assert split.bits.shape == (2**size, size)
-    for number, (bits, target) in enumerate(zip(split.bits.tolist(), split.target.tolist(), strict=True)):
+    assert split.inputs.shape == (2**size, size)
+    for number, (bits, target) in enumerate(zip(split.inputs.tolist(), split.target.tolist(), strict=True)):
         assert value(bits) == number
         assert target == DEFINITIONS[name](bits), bits
 
@@ -59,7 +59,7 @@ def test_function_is_its_definition_on_every_row(name, size):
 @pytest.mark.parametrize("name", [name for name in DEFINITIONS if 16 in FUNCTIONS[name].sizes])
 def test_function_of_sixteen_inputs_is_its_definition_on_drawn_rows(name):
     split = truth(config(function=name, inputs=16))
-    assert len(split.bits) == 65536
+    assert len(split.inputs) == 65536
     for row in random.Random(0).sample(range(65536), 500):
         assert split.target[row].tolist() == DEFINITIONS[name](digits(row, 16))
 
@@ -90,7 +90,7 @@ def test_outputs_are_a_setting_of_the_random_function_only(name):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_size_that_a_function_lists_can_be_built(name):
     for size in FUNCTIONS[name].sizes:
-        assert truth(config(function=name, inputs=size)).bits.shape == (2**size, size)
+        assert truth(config(function=name, inputs=size)).inputs.shape == (2**size, size)
 
 
 MISTAKES = [
@@ -140,8 +140,8 @@ def test_the_settings_file_is_a_sound_task():
 def test_all_splits_are_the_whole_truth_table():
     task = Boolean(config(function="adder", inputs=6))
     assert task.train is task.validation is task.test
-    assert (task.test.bits.dtype, task.test.target.dtype) == (np.bool_, np.bool_)
-    np.testing.assert_array_equal(task.test.bits, all_rows(6))
+    assert (task.test.inputs.dtype, task.test.target.dtype) == (np.bool_, np.bool_)
+    np.testing.assert_array_equal(task.test.inputs, all_rows(6))
     assert task.test.target.shape == (64, 4)
     assert task.reference_source() is None
 
@@ -158,27 +158,26 @@ def test_score_counts_rows_with_every_output_right():
 @pytest.mark.parametrize("inputs", [1, 6, MAX_INPUTS])
 def test_the_work_is_the_table_over_and_over_each_time_in_another_order(inputs):
     task = Boolean(config(function="parity", inputs=inputs))
-    work, n_rows = task.workload, 2**inputs
+    work, n_rows = task.workload(None), 2**inputs
     assert (work.item, work.n_items) == ("row", LEAST_ROWS)
     orders = (work.bits @ (1 << np.arange(inputs))).reshape(-1, n_rows)
     assert np.all(np.sort(orders, axis=1) == np.arange(n_rows))
     assert n_rows < 4 or (orders[0] != np.arange(n_rows)).any()
     assert n_rows in (2, LEAST_ROWS) or (orders[0] != orders[1]).any()
-    np.testing.assert_array_equal(work.target[:, 0], work.bits.sum(axis=1) % 2 == 1)
-    np.testing.assert_array_equal(work.bits, Boolean(config(function="parity", inputs=inputs)).workload.bits)
+    np.testing.assert_array_equal(work.answers[:, 0], work.bits.sum(axis=1) % 2 == 1)
+    np.testing.assert_array_equal(work.bits, Boolean(config(function="parity", inputs=inputs)).workload(None).bits)
 
 
 def test_a_split_larger_than_the_least_is_run_once():
-    split = Split(all_rows(4), all_rows(4)[:, :2])
-    assert RowsWorkload.of(split, least=5).n_items == 16
-    assert RowsWorkload.of(split, least=17).n_items == 32
+    assert len(repeated(16, least=5)) == 16
+    assert len(repeated(16, least=17)) == 32
 
 
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_verify_finds_an_exact_circuit_exact(backend, quick):
     executable = BACKENDS[backend](Netlist.from_gates(3, [(0b10010110, (0, 1, 2))], [3]), 60)
-    found = Boolean(config(inputs=3)).workload.verify(executable, quick)
+    found = Boolean(config(inputs=3)).workload(None).verify(executable, quick)
     assert found.exact
     assert found.where is None
     assert found.items_checked == LEAST_ROWS if quick else found.items_checked > LEAST_ROWS
@@ -204,13 +203,13 @@ def rows_with_a_mistake(wrong, at_run=1):
 
 
 def test_verify_finds_a_single_wrong_row_of_the_table_and_says_which():
-    found = Boolean(config(function="adder", inputs=6)).workload.verify(rows_with_a_mistake(0b001101), quick=True)
+    found = Boolean(config(function="adder", inputs=6)).workload(None).verify(rows_with_a_mistake(0b001101), quick=True)
     assert (found.items_checked, found.items_checked - found.items_equal, found.exact) == (LEAST_ROWS, LEAST_ROWS // 64, False)
     assert found.where == "row 0b001101, output 1"
 
 
 def test_verify_finds_a_mistake_that_only_repeated_runs_make():
-    workload = Boolean(config(function="adder", inputs=6)).workload
+    workload = Boolean(config(function="adder", inputs=6)).workload(None)
     assert workload.verify(rows_with_a_mistake(5, at_run=2), quick=True).exact
     assert workload.verify(rows_with_a_mistake(5, at_run=2), quick=False).where == "row 0b000101, output 1"
 

@@ -118,18 +118,18 @@ def test_fan_in_out_of_range_is_refused_with_the_gate(file):
     fan_in = NETLIST.fan_in.copy()
     fan_in[1, 0] = 9
     rewrite(file, fan_in=fan_in)
-    with pytest.raises(CircuitFileError, match=r"holds an invalid netlist: Gate 1 \(signal 4\) reads signal 9"):
+    with pytest.raises(CircuitFileError, match=r"holds an invalid circuit: Gate 1 \(signal 4\) reads signal 9"):
         Circuit.load(file)
 
 
 def test_output_out_of_range_is_refused_with_the_output(file):
     rewrite(file, outputs=np.array([5, 6], dtype=np.int32))
-    with pytest.raises(CircuitFileError, match="holds an invalid netlist: Output 1 is signal 6"):
+    with pytest.raises(CircuitFileError, match="holds an invalid circuit: Output 1 is signal 6"):
         Circuit.load(file)
 
 
 @pytest.mark.parametrize("array", ["table", "fan_in", "arity", "outputs", "inverted"])
 def test_arrays_of_unequal_length_are_refused(file, array):
     rewrite(file, **{array: getattr(NETLIST, array)[:-1].copy()})
-    with pytest.raises(CircuitFileError, match="holds an invalid netlist"):
+    with pytest.raises(CircuitFileError, match="holds an invalid circuit"):
         Circuit.load(file)

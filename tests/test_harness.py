@@ -87,12 +87,16 @@ def test_a_sweep_makes_a_job_of_each_value_and_runs_from_anywhere(tmp_path):
     assert len({record.key for record in records}) == 2
 
 
-def test_the_same_seed_gives_the_same_circuit_file_in_two_processes_and_on_one_thread(tmp_path):
+@pytest.mark.parametrize("engine", ["torch", "jax"])
+def test_the_same_seed_gives_the_same_circuit_file_in_two_processes_and_on_one_thread(tmp_path, engine):
     files = []
     for name, threads in (("a", 2), ("b", 2), ("c", 1)):
-        done = run_harness("seed=3", f"threads={threads}", f"runs_dir={name}", *TINY, "backend.names=[numpy]", cwd=tmp_path)
+        settings = ["seed=3", f"engine={engine}", f"threads={threads}", f"runs_dir={name}", "backend.names=[numpy]"]
+        done = run_harness(*settings, *TINY, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        files.append(only_job(tmp_path / name)[0].joinpath("circuit.safetensors").read_bytes())
+        folder, record = only_job(tmp_path / name)
+        files.append(folder.joinpath("circuit.safetensors").read_bytes())
+        assert (record.training.engine, record.training.threads) == (engine, threads)
     assert files[0] == files[1] == files[2]
 
 

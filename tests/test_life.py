@@ -55,9 +55,9 @@ def test_a_glider_moves_one_cell_down_and_right_in_four_steps():
 
 def test_truth_lists_every_neighbourhood_once_in_reading_order():
     split = truth(CONWAY)
-    assert split.bits.shape == (512, 9)
-    assert len(np.unique(split.bits, axis=0)) == 512
-    for cells, target in zip(split.bits, split.target[:, 0], strict=True):
+    assert split.inputs.shape == (512, 9)
+    assert len(np.unique(split.inputs, axis=0)) == 512
+    for cells, target in zip(split.inputs, split.target[:, 0], strict=True):
         neighbours = cells.sum() - cells[4]
         assert target == (neighbours == 3 or (cells[4] and neighbours == 2))
 
@@ -92,8 +92,8 @@ def test_score_is_the_fraction_of_neighbourhoods_right():
 def test_hand_written_c_is_the_rule(rule):
     life = Life(config(rule=rule))
     form = HandWritten(life.reference_source(), 60)
-    assert life.workload.verify(form, quick=False).exact
-    assert np.array_equal(form.evaluate(life.test.bits), life.test.target)
+    assert life.workload(None).verify(form, quick=False).exact
+    assert np.array_equal(form.evaluate(life.test.inputs), life.test.target)
 
 
 class LastCellWrong:

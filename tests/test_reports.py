@@ -47,7 +47,7 @@ def test_a_record_reads_back_as_written(tmp_path):
         ('{"schema": 2', "not readable as a record"),
         ("[]", "has record schema None"),
         ('{"schema": 99}', f"has record schema 99; this release reads {SCHEMA}"),
-        ('{"schema": 2, "training": null, "rows": []}', "is no complete record"),
+        ('{"schema": 3, "training": null, "rows": []}', "is no complete record"),
     ],
 )
 def test_a_bad_record_is_named_and_the_others_are_read(tmp_path, content, message):

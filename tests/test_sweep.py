@@ -17,6 +17,7 @@ def job(seed, steps, **choices):
     training = Training(
         engine="torch", threads=2, parameters=1200, gates_learned=75, steps=500, seconds=2.0, compile_seconds=0.1,
         steps_to_exact=steps, seconds_to_exact=None if steps is None else steps / 100, loss=0.1, soft_accuracy=1.0,
+        validation_accuracy=1.0,
         hard_accuracy=hard, gap=1.0 - hard, undecided=0.0, entropy=0.0, first_gradient=0.01, last_gradient=0.1,
         steps_per_second=250.0, gate_evaluations_per_second=1e6, gate_types=[],
     )  # fmt: skip

@@ -25,7 +25,7 @@ from tasks.life import CONWAY, truth
 pytestmark = pytest.mark.usefixtures("quick_xla")
 
 LIFE = truth(CONWAY)
-LIFE_ITEMS = Items(LIFE.bits, LIFE.target)
+LIFE_ITEMS = Items(LIFE.inputs, LIFE.target)
 WIDTHS = (32, 16, 8, 4, 2)
 
 
@@ -152,7 +152,7 @@ def told(progress):
 
 
 def test_a_small_function_is_learned_exactly_and_training_stops(tmp_path):
-    conjunction = Items(LIFE.bits, LIFE.bits[:, :1] & LIFE.bits[:, 4:5])
+    conjunction = Items(LIFE.inputs, LIFE.inputs[:, :1] & LIFE.inputs[:, 4:5])
     training = Training(data=conjunction, widths=(64, 32, 16, 8, 4, 2))
     engine = training.engine()
     progress = training.run(engine, tmp_path / "c", max_steps=2000, confirm=3)
@@ -160,7 +160,7 @@ def test_a_small_function_is_learned_exactly_and_training_stops(tmp_path):
     assert progress.step < 2000
     assert progress.best.hard_accuracy == 1.0
     assert progress.exact_since.step == progress.step - 10
-    assert np.array_equal(engine.hard(LIFE.bits), conjunction.target)
+    assert np.array_equal(engine.hard(LIFE.inputs), conjunction.target)
     assert same_states(progress.best_parameters, engine.parameters())
     assert np.array_equal(progress.best_tables, RELAXATIONS["dlgn"].truth_tables(progress.best_parameters["theta"]))
 
@@ -267,7 +267,7 @@ def test_checkpoints_are_written_while_it_trains(tmp_path):
 
 def test_an_evaluation_is_what_the_engine_and_the_readings_say(tmp_path):
     training = Training()
-    validation = Items(LIFE.bits[:100], ~LIFE.target[:100])
+    validation = Items(LIFE.inputs[:100], ~LIFE.target[:100])
     engine = training.engine()
     seen = []
     progress = train(engine, training.network, LIFE_ITEMS, validation, train_config(max_steps=10), 0, tmp_path / "c", seen.append)

@@ -29,7 +29,7 @@ def life():
 @pytest.fixture(scope="module")
 def learned(life, tmp_path_factory):
     """(network, truth tables) of Conway's rule, exact."""
-    items = Items(life.train.bits, life.train.target)
+    items = Items(life.train.inputs, life.train.target)
     network, parameters = dense([128] * 8 + [64, 32, 16, 8, 4, 2, 1], items.inputs, residual=0.908)
     engine = build_engine("torch with kernels", network, parameters, items.inputs, items.target)
     checkpoint = tmp_path_factory.mktemp("training") / "checkpoint"
@@ -53,12 +53,12 @@ def build(name, life, network, tables):
 def test_step(benchmark, name, life, learned):
     with pinned():
         form = build(name, life, *learned)
-        step = life.workload.start(form)
+        step = life.workload(None).start(form)
         step(1)
         rounds, loops = (3, 1) if name.startswith("nn") else (20, 200)
         benchmark.pedantic(step, args=(loops,), rounds=rounds, iterations=1)
-        benchmark.extra_info["cells_per_round"] = loops * life.workload.n_items
-    assert life.workload.verify(form, quick=True).exact
+        benchmark.extra_info["cells_per_round"] = loops * life.workload(None).n_items
+    assert life.workload(None).verify(form, quick=True).exact
 
 
 @pytest.mark.parametrize("torus", [True, False], ids=["torus", "dead"])

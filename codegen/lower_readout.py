@@ -1,0 +1,192 @@
+"""Add a readout to a circuit as gates: the outputs of the result are class counts, or the class, in binary.
+
+A word of lanes holds 64 to 512 items. To count classes outside the circuit, every output of every item has to be taken out
+of its lane, which costs more than the circuit itself; as gates, the counting is as parallel as the rest and a handful of
+words is left to unpack.
+
+Counts are bit-sliced population counts by carry-save adders (Dadda 1965; as code: Harley and Seal, in Warren, Hacker's
+Delight, 2nd ed., section 5-2): a full adder makes of three signals of equal weight one of that weight and one of the next,
+in two gates of three inputs, a half adder of two in two gates of two. A group of n outputs takes n - popcount(n) adders, of
+which n - n.bit_length() are full. Outputs are added as they come and no weight keeps more than two signals pending, so that
+an evaluation in this order has few signals live at once. The class is a tournament of comparators, of ties the lowest class.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from codegen.netlist import Netlist
+from codegen.readout import GroupSum
+from codegen.truth_table import complement_input
+
+_SUM, _CARRY = 0x96, 0xE8  # of three: exclusive or, majority
+_HALF_SUM, _HALF_CARRY = 0b0110, 0b1000
+_FIRST_GREATER = 0b0100  # of (a, b): b and not a
+_GREATER = 0xD4  # of (a, b, greater below): b where a and b differ, else what the lower bits say
+_SELECT = 0xCA  # of (a, b, choice): b if choice, else a
+_UNLESS = 0b0010  # of (a, choice): a and not choice
+
+
+def lower_counts(netlist: Netlist, readout: GroupSum) -> Netlist:
+    """The netlist with, as outputs, each class's count of true outputs in binary.
+
+    Classes are in order, with count_bits outputs each, least significant bit first. Raises ValueError if there are fewer
+    outputs than classes.
+    """
+    gates = _Gates(netlist)
+    width = count_bits(netlist.n_outputs, readout)
+    literals: list[int] = []
+    for group in _groups(netlist, readout):
+        count = _count(gates, group)
+        literals += count + [gates.false() for _ in range(width - len(count))]
+    return gates.netlist(literals)
+
+
+def lower_class(netlist: Netlist, readout: GroupSum) -> Netlist:
+    """The netlist with, as outputs, the class in binary: (n_classes - 1).bit_length() bits, least significant first.
+
+    One class takes no bits. Raises ValueError if there are fewer outputs than classes.
+    """
+    gates = _Gates(netlist)
+    if readout.n_classes == 1:
+        readout.groups(netlist.n_outputs)  # the same refusal as for more classes
+        return gates.netlist([])
+    # Classes play as soon as they are counted, against the winner of as many just before them: few counts are ever live.
+    winners: list[_Player] = []
+    groups = _groups(netlist, readout)
+    for label, group in enumerate(groups):
+        winners.append(_Player(1, _count(gates, group), []))
+        is_last = label == len(groups) - 1
+        while len(winners) > 1 and (is_last or winners[-2].n_classes == winners[-1].n_classes):
+            challenger = winners.pop()
+            defender = winners.pop()
+            winners.append(_play(gates, defender, challenger, is_final=is_last and not winners))
+    return gates.netlist(winners[0].index)
+
+
+def count_bits(n_outputs: int, readout: GroupSum) -> int:
+    """How many bits hold the count of the largest group, all of its outputs true."""
+    return int(np.bincount(readout.groups(n_outputs)).max()).bit_length()
+
+
+class _Gates:
+    """A netlist's gates and those that are added. A signal is read as a literal: 2 x signal, plus 1 for its complement."""
+
+    def __init__(self, netlist: Netlist) -> None:
+        self._netlist = netlist
+        self._tables: list[int] = []
+        self._fan_ins: list[tuple[int, ...]] = []
+        self._false: int | None = None
+
+    def add(self, table: int, *literals: int) -> int:
+        """The literal of a new gate that applies the table to the literals, whose complements go into the table."""
+        flips = sum((literal & 1) << position for position, literal in enumerate(literals))
+        self._tables.append(_flipped(table, len(literals), flips))
+        self._fan_ins.append(tuple(literal >> 1 for literal in literals))
+        return 2 * (self._netlist.n_signals + len(self._tables) - 1)
+
+    def false(self) -> int:
+        """The literal of constant false: one gate, made when it is first asked for."""
+        if self._false is None:
+            self._false = self.add(0)
+        return self._false
+
+    def netlist(self, literals: list[int]) -> Netlist:
+        """All gates, with the literals as the outputs."""
+        old = self._netlist
+        added_arity = np.array([len(fan_in) for fan_in in self._fan_ins], dtype=np.int8)
+        width = max(old.fan_in.shape[1], int(added_arity.max(initial=0)))
+        padded = [fan_in + (-1,) * (width - len(fan_in)) for fan_in in self._fan_ins]
+        return Netlist(
+            n_inputs=old.n_inputs,
+            table=np.concatenate([old.table, np.array(self._tables, dtype=np.uint64)]),
+            fan_in=np.concatenate(
+                [
+                    np.pad(old.fan_in, ((0, 0), (0, width - old.fan_in.shape[1])), constant_values=-1),
+                    np.array(padded, dtype=np.int32).reshape(len(padded), width),
+                ]
+            ),
+            arity=np.concatenate([old.arity, added_arity]),
+            outputs=np.array([literal >> 1 for literal in literals], dtype=np.int32),
+            inverted=np.array([literal & 1 for literal in literals], dtype=bool),
+        )
+
+
+@cache
+def _flipped(table: int, arity: int, flips: int) -> int:
+    """The table with the inputs whose bits are set in `flips` inverted before they are read."""
+    for position in range(arity):
+        if flips >> position & 1:
+            table = int(complement_input(table, arity, position))
+    return table
+
+
+def _groups(netlist: Netlist, readout: GroupSum) -> list[list[int]]:
+    """The literals of each class's outputs."""
+    literals = 2 * netlist.outputs.astype(np.int64) + netlist.inverted
+    starts = np.searchsorted(readout.groups(netlist.n_outputs), np.arange(1, readout.n_classes))
+    return [group.tolist() for group in np.split(literals, starts)]
+
+
+def _count(gates: _Gates, literals: list[int]) -> list[int]:
+    """How many of the literals are true, in binary, as len(literals).bit_length() literals."""
+    pending: list[list[int]] = []
+
+    def put(literal: int, weight: int) -> None:
+        """Add a signal of weight 2**weight; of three that then wait, one stays and one is carried."""
+        while True:
+            if weight == len(pending):
+                pending.append([])
+            waiting = pending[weight]
+            waiting.append(literal)
+            if len(waiting) < 3:
+                return
+            pending[weight] = [gates.add(_SUM, *waiting)]
+            literal, weight = gates.add(_CARRY, *waiting), weight + 1
+
+    for literal in literals:
+        put(literal, 0)
+    weight = 0
+    while weight < len(pending):  # the last carries may make another weight
+        if len(pending[weight]) == 2:
+            pair = pending[weight]
+            pending[weight] = [gates.add(_HALF_SUM, *pair)]
+            put(gates.add(_HALF_CARRY, *pair), weight + 1)
+        weight += 1
+    return [signal for (signal,) in pending]
+
+
+@dataclass(frozen=True)
+class _Player:
+    """The best of some classes: its count, and its place among them in binary, both as literals, low bit first.
+
+    n_classes: how many it is the best of, a power of two but where the classes run out.
+    """
+
+    n_classes: int
+    count: list[int]
+    index: list[int]
+
+
+def _play(gates: _Gates, a: _Player, b: _Player, is_final: bool) -> _Player:
+    """The better of two, where a's classes come just before b's and are a power of two no smaller than b's."""
+    b_wins = _greater(gates, a.count, b.count)
+    count = [] if is_final else _select(gates, a.count, b.count, b_wins)  # nobody asks for the count of the last winner
+    return _Player(a.n_classes + b.n_classes, count, [*_select(gates, a.index, b.index, b_wins), b_wins])
+
+
+def _select(gates: _Gates, a: list[int], b: list[int], choice: int) -> list[int]:
+    """The number b if choice, else a, where a has at least as many bits."""
+    chosen = [gates.add(_SELECT, *bits, choice) for bits in zip(a, b, strict=False)]
+    return chosen + [gates.add(_UNLESS, bit, choice) for bit in a[len(b) :]]
+
+
+def _greater(gates: _Gates, a: list[int], b: list[int]) -> int:
+    """Whether the number b > the number a, where a has at least as many bits, from the low bit up."""
+    greater = gates.add(_FIRST_GREATER, a[0], b[0])
+    for bits in zip(a[1:], b[1:], strict=False):
+        greater = gates.add(_GREATER, *bits, greater)
+    for bit in a[len(b) :]:
+        greater = gates.add(_UNLESS, greater, bit)
+    return greater
