@@ -377,7 +377,7 @@ def build_row(
                 return None
             form: CircuitExecutable = HandWritten(functions, timing.compile_seconds)
         else:
-            form = BACKENDS[row.backend](proof.netlist, timing.compile_seconds)
+            form = BACKENDS[row.backend](proof.netlist, timing.compile_seconds, proof.encoder)
     except NoCompilerError as error:
         row.status, row.reason = "skipped", str(error)
         return None
@@ -440,6 +440,7 @@ class Proof:
     def __init__(self, task: Task, circuit: Circuit) -> None:
         self._task = task
         self.workload = task.workload(circuit)
+        self.encoder = circuit.encoder
         self.netlist = circuit.netlist if circuit.readout is None else lower_class(circuit.netlist, circuit.readout)
         self._test_bits = circuit.bits(task.test.inputs if task.test.features is None else task.test.features)
         # The oracle is the slowest form there is, and every other one is asked for the same items.

@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codegen import emit_numba
 from codegen.emit_c import LANES, count_operators, emit_c, emit_stencil, is_stencil
+from codegen.encoder import Encoder
 from codegen.netlist import Netlist
 from codegen.pack import pack_board, pack_items, unpack_board, unpack_items
 from codegen.passes import NAIVE, OPTIMISE, PassReport, lower, run
@@ -246,13 +247,23 @@ class CompiledStencil:
 
 
 class CompiledCircuit:
-    """A netlist, lowered to two-input gates, compiled to C for an instruction set (a key of emit_c.LANES)."""
+    """A netlist, lowered to two-input gates, compiled to C for an instruction set (a key of emit_c.LANES).
+
+    With an encoder it also takes items' own numbers: see predict.
+    """
 
     def __init__(
-        self, netlist: Netlist, passes: list[PassReport], isa: str, flags: tuple[str, ...], inline: bool, timeout: float
+        self,
+        netlist: Netlist,
+        passes: list[PassReport],
+        isa: str,
+        flags: tuple[str, ...],
+        inline: bool,
+        timeout: float,
+        encoder: Encoder | None,
     ) -> None:
-        self.netlist = netlist
-        source = emit_c(netlist, isa, _NAME, inline)
+        self.netlist, self.encoder = netlist, encoder
+        source = emit_c(netlist, isa, _NAME, inline, encoder=encoder)
         library = compile_library(source, flags, timeout)
         self.facts = Facts(isa, netlist.n_gates, netlist.depth, count_operators(netlist), tuple(passes), source, library)
         self._load(library.path)
@@ -268,6 +279,13 @@ class CompiledCircuit:
             eval_times(blocks.ctypes.data, out.ctypes.data, len(blocks), times)
 
         self._evaluate = evaluate
+        self._predict = {}
+        if self.encoder is not None:
+            for dtype, kind in ((np.uint8, "u8"), (np.float32, "f32")):
+                predict = getattr(library, f"{_NAME}_predict_{kind}")
+                predict.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
+                predict.restype = None
+                self._predict[np.dtype(dtype)] = predict
         self._stencil = CompiledStencil(library, _NAME) if is_stencil(self.netlist) else None
 
     def evaluate(self, bits: Bits) -> Bits:
@@ -275,6 +293,21 @@ class CompiledCircuit:
 
     def batch(self, bits: Bits) -> Batch:
         return _Blocks.of(self.netlist, bits, LANES[self.facts.isa], self._evaluate)
+
+    def predict(self, features: NDArray[Any]) -> NDArray[np.int32]:
+        """The answers to items' own numbers, (item, feature) -> int32 (item,): the outputs as a binary number, low bit first.
+
+        Bytes and float32 in C order are read where they are, other types and layouts copied. Raises ValueError without an
+        encoder, and EncoderError for items that it does not encode.
+        """
+        if self.encoder is None:
+            raise ValueError("Expected a circuit with an encoder; this one reads bits: use evaluate.")
+        features = self.encoder.check(features)
+        bytes_or_floats = np.uint8 if features.dtype in (np.uint8, np.bool_) else np.float32
+        features = np.ascontiguousarray(features, dtype=bytes_or_floats)
+        answers = np.empty(len(features), dtype=np.int32)
+        self._predict[features.dtype](features.ctypes.data, len(features), answers.ctypes.data)
+        return answers
 
     def stepper(self, board: Bits, torus: bool) -> Stepper:
         board = _check_stencil(self.netlist, board)
@@ -311,28 +344,29 @@ class HandWritten:
         return self._stencil.stepper(check_board(board), torus)
 
 
-def _c_naive(learned: Netlist, timeout: float) -> CompiledCircuit:
+def _c_naive(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
     """The published style: learned gates less copies and dead gates, a uint64_t statement a gate, nothing else."""
     netlist, passes = run(learned, (*NAIVE, lower))
     # Above 20,000 gates -O1, as the publishers of this style do, since -O3 takes minutes there.
     optimisation = "-O3" if netlist.n_gates <= 20_000 else "-O1"
-    return CompiledCircuit(netlist, passes, "c99", (optimisation,), inline=False, timeout=timeout)
+    return CompiledCircuit(netlist, passes, "c99", (optimisation,), False, timeout, encoder)
 
 
-def _c_portable(learned: Netlist, timeout: float) -> CompiledCircuit:
+def _c_portable(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
     netlist, passes = run(learned, (*OPTIMISE, lower))
-    return CompiledCircuit(netlist, passes, "c99", ("-O3", "-std=c99"), inline=True, timeout=timeout)
+    return CompiledCircuit(netlist, passes, "c99", ("-O3", "-std=c99"), True, timeout, encoder)
 
 
-def _c(learned: Netlist, timeout: float) -> CompiledCircuit:
+def _c(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
     netlist, passes = run(learned, (*OPTIMISE, lower))
-    return CompiledCircuit(netlist, passes, find_compiler().isa, ("-O3",), inline=True, timeout=timeout)
+    return CompiledCircuit(netlist, passes, find_compiler().isa, ("-O3",), True, timeout, encoder)
 
 
-# Each builds its form of the learned netlist; the number is the limit of one compiler run in seconds.
-BACKENDS: dict[str, Callable[[Netlist, float], CircuitExecutable]] = {
-    "numpy": lambda learned, _: NumpyCircuit(learned),
-    "numba": lambda learned, _: NumbaCircuit(learned),
+# Each builds its form of the learned netlist; the number is the limit of one compiler run in seconds, and an encoder, if one
+# is given, is compiled with the circuit.
+BACKENDS: dict[str, Callable[..., CircuitExecutable]] = {
+    "numpy": lambda learned, *_: NumpyCircuit(learned),
+    "numba": lambda learned, *_: NumbaCircuit(learned),
     "c-naive": _c_naive,
     "c-portable": _c_portable,
     "c": _c,

@@ -12,6 +12,8 @@ from importlib.resources import files
 
 import numpy as np
 
+from codegen.emit_encoder import emit_encoder
+from codegen.encoder import Encoder
 from codegen.netlist import Netlist
 from codegen.schedule import reordered, schedule
 
@@ -50,7 +52,14 @@ STENCIL_INPUTS = 9
 WHOLE, CHUNK = 2000, 200
 
 
-def emit_c(netlist: Netlist, isa: str, name: str = "gatebench", inline: bool = True, chunk: int | None = None) -> str:
+def emit_c(
+    netlist: Netlist,
+    isa: str,
+    name: str = "gatebench",
+    inline: bool = True,
+    chunk: int | None = None,
+    encoder: Encoder | None = None,
+) -> str:
     """C source that evaluates the netlist.
 
     isa: a key of LANES; `c99` is plain uint64_t. inline: False leaves the gates in a function of their own that is called
@@ -58,7 +67,8 @@ def emit_c(netlist: Netlist, isa: str, name: str = "gatebench", inline: bool = T
     most as many; by default CHUNK for a netlist of more than WHOLE. The netlist must be lowered to two-input gates.
 
     Defines NAME_eval(in, out, n_blocks) on the block layout of codegen.pack with LANES[isa] words, NAME_eval_times, which
-    repeats it, and for a netlist of nine inputs and one output NAME_steps and NAME_work_words (see stencil.c).
+    repeats it; for a netlist of nine inputs and one output NAME_steps and NAME_work_words (see stencil.c); and with an
+    encoder, whose answers are numbers, NAME_predict_u8 and NAME_predict_f32 (see encode.c).
     """
     if netlist.arity.max(initial=0) > 2:
         raise ValueError("Expected gates of at most two inputs; call passes.lower on the netlist first.")
@@ -73,6 +83,8 @@ def emit_c(netlist: Netlist, isa: str, name: str = "gatebench", inline: bool = T
     ]
     if is_stencil(netlist):
         parts += [_ROW_OF_CELLS, stencil_source()]
+    if encoder is not None:
+        parts.append(emit_encoder(encoder, netlist.n_outputs))
     return "\n".join(parts).replace("NAME", name)
 
 
@@ -230,7 +242,7 @@ _VECTOR = """\
 typedef uint64_t V __attribute__((vector_size(8 * LANES)));
 #define ZERO ((V){0})
 #define ONLY_LANE(lane) ((V)(LANE_NUMBERS == ZERO + (uint64_t)(lane)))
-static const V LANE_NUMBERS = {LANE_LIST};
+static const V LANE_NUMBERS __attribute__((unused)) = {LANE_LIST};
 """
 
 _EVAL = """\

@@ -47,6 +47,12 @@ class Encoder:
 
     def encode(self, features: NDArray[Any]) -> NDArray[np.bool_]:
         """(item, feature) of one of FEATURE_TYPES -> bool (item, input). Raises EncoderError for anything else."""
+        features = self.check(features)
+        bits: NDArray[np.bool_] = features.astype(np.float32, copy=False)[:, self.feature] > self.threshold
+        return bits
+
+    def check(self, features: NDArray[Any]) -> NDArray[Any]:
+        """The items as given, or EncoderError with what was expected."""
         features = np.asarray(features)
         if features.dtype.type not in FEATURE_TYPES or features.ndim != 2 or features.shape[1] != self.n_features:
             names = ", ".join(np.dtype(one).name for one in FEATURE_TYPES)
@@ -54,5 +60,4 @@ class Encoder:
                 f"Expected items of shape (item, {self.n_features}) and type {names}; got {features.dtype} of shape"
                 f" {features.shape}."
             )
-        bits: NDArray[np.bool_] = features.astype(np.float32, copy=False)[:, self.feature] > self.threshold
-        return bits
+        return features

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,14 @@ class Split:
     inputs: NDArray[Any]
     target: Bits
     features: NDArray[Any] | None = None
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A back end that takes an item's own numbers, with the encoder compiled in."""
+
+    def predict(self, features: NDArray[Any]) -> NDArray[np.int32]:
+        """(item, feature) -> int32 (item,): the answers as binary numbers."""
 
 
 class Workload(Protocol):

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.encoder import Encoder
-from tasks.base import Bits, Verification
+from codegen.readout import to_binary
+from tasks.base import Bits, Predictor, Verification
 
 LEAST_ROWS = 1 << 16
 _NAMED_BY_BITS = 32  # up to this many inputs a row is named by its bits
@@ -41,17 +42,20 @@ class RowsWorkload:
     def whole(self, executable: Any) -> Callable[[int], None]:
         def run(times: int) -> None:
             for _ in range(times):
-                bits = self.bits
-                if self.encoder is not None and self.features is not None:
-                    bits = self.encoder.encode(self.features)
-                batch = executable.batch(bits)
-                batch.run(1)
-                batch.outputs()
+                if self.features is None or self.encoder is None:
+                    executable.evaluate(self.bits)
+                elif isinstance(executable, Predictor):
+                    executable.predict(self.features)
+                else:
+                    executable.evaluate(self.encoder.encode(self.features))
 
         return run
 
     def verify(self, executable: Any, quick: bool) -> Verification:
-        """Compare all timed rows with the answers after one run; and, unless quick, after two, and small numbers of rows."""
+        """Compare all timed rows with the answers after one run; and, unless quick, after two, and small numbers of rows.
+
+        A back end that takes numbers is compared on those as well.
+        """
         counts = (self.n_items,) if quick else (self.n_items, *(count for count in self.SMALL_COUNTS if count < self.n_items))
         n_equal = 0
         where = None
@@ -59,6 +63,9 @@ class RowsWorkload:
             batch = executable.batch(self.bits[:count])
             batch.run(1 if quick else 2)
             same = batch.outputs() == self.answers[:count]
+            if self.features is not None and isinstance(executable, Predictor):
+                predicted = executable.predict(self.features[:count])
+                same &= to_binary(predicted, 1 << same.shape[1]) == self.answers[:count]
             right = same.all(axis=1)
             n_equal += int(right.sum())
             if where is None and not right.all():
