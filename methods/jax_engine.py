@@ -148,13 +148,14 @@ def _run(
 
 def _outputs(network: Network, layers: Any, trained: Any, x: Any, smoothing: Smoothing | None = None) -> Any:
     *_, last = relaxed(jnp, _take, network, layers, trained, x, smoothing)
-    return last
+    return summed(network.members(), last)
 
 
 def _hard(network: Network, layers: list[Columns], coefficients: Any, trained: Any, x: Any) -> Any:
     if network.thresholds is not None:
         x = bits(jnp, trained["thresholds"], x, network.thresholds)[1].astype(jnp.float32)
-    return summed(jnp, network, forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x))
+    outputs = forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x)
+    return summed(network.members(), outputs)
 
 
 def _smoothing(mode: str, key: Any) -> Smoothing | None:

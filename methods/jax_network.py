@@ -14,7 +14,8 @@ from methods.network import Network, answers, forward, summed
 from methods.stencil import neighbourhoods
 
 Bits = NDArray[np.bool_]
-Layers = list[tuple[list[jax.Array], jax.Array]]  # for each layer its fan-in columns and its gates' coefficients
+# For each layer its fan-in columns and its gates' coefficients; and Network.members.
+Layers = tuple[list[tuple[list[jax.Array], jax.Array]], jax.Array | None]
 
 
 class JaxNetwork:
@@ -29,9 +30,9 @@ class JaxNetwork:
         coefficients = monomial_coefficients(tables, network.arity).astype(np.float32)
         # Index arrays are arguments of the compiled function, not constants in it: XLA would fold them at great length.
         layers = [(list(layer.fan_in.T), coefficients[layer.param]) for layer in network.layers]
-        self._layers = jax.tree.map(jnp.asarray, layers)
-        self._parts = jax.jit(partial(_evaluate, network))
-        self._board = jax.jit(partial(_step, network, batch=batch), static_argnames="torus")
+        self._layers = jax.tree.map(jnp.asarray, (layers, network.members()))
+        self._parts = jax.jit(_evaluate)
+        self._board = jax.jit(partial(_step, batch=batch), static_argnames="torus")
 
     def evaluate(self, bits: Bits) -> Bits:
         batch = self.batch(bits)
@@ -62,12 +63,13 @@ def _split(x: jax.Array, batch: int | None) -> jax.Array:
     return padded.reshape(n_inputs, n_parts, size).transpose(1, 0, 2)
 
 
-def _evaluate(network: Network, layers: Layers, parts: jax.Array) -> jax.Array:
+def _evaluate(layers: Layers, parts: jax.Array) -> jax.Array:
     """(part, input, item) -> (part, output, item), or with a readout the class, (part, item); a part at a time."""
 
     def hard(part: jax.Array) -> jax.Array:
-        outputs = forward(evaluate, _take, layers, part)
-        return outputs if network.readout is None else jnp.argmax(summed(jnp, network, outputs), axis=0)
+        rows, members = layers
+        outputs = forward(evaluate, _take, rows, part)
+        return outputs if members is None else jnp.argmax(summed(members, outputs), axis=0)
 
     return jax.lax.map(hard, parts)
 
@@ -77,9 +79,9 @@ def _join(parts: jax.Array, n_items: int) -> jax.Array:
     return jnp.moveaxis(parts, 0, -2).reshape(*parts.shape[1:-1], -1)[..., :n_items]
 
 
-def _step(network: Network, layers: Layers, board: jax.Array, torus: bool, batch: int | None) -> jax.Array:
+def _step(layers: Layers, board: jax.Array, torus: bool, batch: int | None) -> jax.Array:
     items = neighbourhoods(jnp, board, torus)
-    return _join(_evaluate(network, layers, _split(items, batch)), board.size).reshape(board.shape)
+    return _join(_evaluate(layers, _split(items, batch)), board.size).reshape(board.shape)
 
 
 @dataclass

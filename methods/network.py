@@ -75,6 +75,12 @@ class Network:
         """int32 (output,): the value that each row of the last layer is or counts for."""
         return np.arange(self.n_outputs, dtype=np.int32) if self.readout is None else self.readout.groups(self.n_outputs)
 
+    def members(self) -> NDArray[np.float32] | None:
+        """float32 (value, output): 1 where the output counts for the value. None without a readout, where each is its own."""
+        if self.readout is None:
+            return None
+        return (self.groups() == np.arange(self.n_values)[:, None]).astype(np.float32)
+
     def sources(self) -> list[int]:
         """How many signals each layer reads from: the inputs, then each layer's rows."""
         return [self.n_inputs, *(layer.n_rows for layer in self.layers[:-1])]
@@ -101,8 +107,7 @@ def relaxed(
     x: Any,
     smoothing: Smoothing | None = None,
 ) -> Iterator[Any]:
-    """The values of the relaxed network in any engine's arrays: the bits it reads, then each layer's, (row, item), and if it
-    has a readout the sums of its groups, (class, item).
+    """The values of the relaxed network in any engine's arrays: the bits it reads, then each layer's, (row, item).
 
     x: (feature, item) for a network with thresholds, else (input, item). take: (x, rows) -> x[rows], the engine's gather.
     """
@@ -118,8 +123,6 @@ def relaxed(
         x = relaxation.activation(xp, polynomial, network.temperature, smoothing, first_row)
         first_row += x.shape[0]
         yield x
-    if network.readout is not None:
-        yield summed(xp, network, x)
 
 
 def answers(network: Network, said: NDArray[Any]) -> NDArray[np.bool_]:
@@ -127,12 +130,10 @@ def answers(network: Network, said: NDArray[Any]) -> NDArray[np.bool_]:
     return said.T > 0.5 if network.readout is None else to_binary(said.astype(np.int32), network.readout.n_classes)
 
 
-def summed(xp: Any, network: Network, outputs: Any) -> Any:
-    """The last layer's values, (output, item), as the network's, (value, item), in any engine's arrays."""
-    if network.readout is None:
-        return outputs
-    members = network.groups() == np.arange(network.n_values)[:, None]
-    return xp.asarray(members, dtype=outputs.dtype) @ outputs
+def summed(members: Any, outputs: Any) -> Any:
+    """The last layer's values, (output, item), as the network's, (value, item); members: Network.members in the engine's
+    arrays."""
+    return outputs if members is None else members @ outputs
 
 
 def forward(

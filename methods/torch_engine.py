@@ -61,6 +61,8 @@ class TorchEngine:
         self._all: tuple[torch.Tensor, torch.Tensor] | None = None
         self._kernels = _Kernels(network) if use_kernels and self._device.type == "cpu" else None
         self._layers = _columns(network, self._device) if self._kernels is None else []
+        members = network.members()
+        self._members = None if members is None else torch.from_numpy(members).to(self._device)
 
     def prepare(self, batch_size: int | None, n_steps: int) -> float:  # noqa: ARG002, torch compiles no runs
         started = time.perf_counter()
@@ -101,7 +103,7 @@ class TorchEngine:
             if self._kernels is not None:
                 return torch.from_numpy(self._kernels.plan.forward(x.numpy(), exact, activation=False))
             outputs = forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x)
-            return summed(xp, self._network, outputs)
+            return summed(self._members, outputs)
 
         return self._evaluate(inputs, run)
 
@@ -161,7 +163,7 @@ class TorchEngine:
         if self._kernels is not None:
             return self._kernels.outputs(self._parameters, x, smoothing)
         *_, last = relaxed(xp, _take, self._network, self._layers, self._parameters, x, smoothing)
-        return last
+        return summed(self._members, last)
 
     def _evaluate(self, inputs: Inputs, run: Callable[[torch.Tensor], torch.Tensor]) -> NDArray[np.float32]:
         with torch.no_grad():

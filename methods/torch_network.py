@@ -25,11 +25,12 @@ class TorchNetwork:
         self._network = network
         self._batch_size = batch
         coefficients = torch.from_numpy(monomial_coefficients(tables, network.arity).astype(np.float32))
-        run = _run(network)
+        run, members = _run(network), network.members()
+        in_groups = None if members is None else torch.from_numpy(members)
 
         def hard(x: torch.Tensor) -> torch.Tensor:
             outputs = run(x, coefficients)
-            return outputs if network.readout is None else torch.argmax(summed(xp, network, outputs), dim=0)
+            return outputs if network.readout is None else torch.argmax(summed(in_groups, outputs), dim=0)
 
         self._hard = torch.compile(hard) if compiled else hard
 

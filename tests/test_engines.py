@@ -29,7 +29,7 @@ from codegen.simulate import simulate
 from methods import RELAXATIONS, readout
 from methods.dense import ThresholdConfig
 from methods.engine import EngineConfig, EngineError, build_engine
-from methods.network import discretise, relaxed
+from methods.network import discretise, relaxed, summed
 from methods.smoothing import MODES
 from methods.thresholds import bits, values
 
@@ -151,7 +151,9 @@ def test_gradients_are_finite_differences(relaxation, arity, classes, engine):
     def loss(layers, *leaves):
         x, wanted = xp.asarray(inputs.T.astype(np.float64)), xp.asarray(target.T.astype(np.float64))
         *_, outputs = relaxed(xp, take, network, layers, dict(zip(names, leaves, strict=True)), x)
-        return readout.loss(xp, network.readout, outputs, wanted)
+        members = network.members()
+        values = summed(members if members is None else xp.asarray(members.astype(np.float64)), outputs)
+        return readout.loss(xp, network.readout, values, wanted)
 
     if engine == "torch":
         tensors = [torch.tensor(leaf, requires_grad=True) for leaf in leaves]

@@ -19,7 +19,7 @@ from codegen.simulate import simulate
 from methods import RELAXATIONS, dlgn, kernels
 from methods.kernels import Plan, softmax_coefficients, softmax_gradient
 from methods.multilinear import monomial_coefficients
-from methods.network import discretise, relaxed
+from methods.network import discretise, relaxed, summed
 from tests.conftest import ROOT
 
 N_ITEMS = [1, 15, 16, 17, 37, 300]
@@ -32,6 +32,8 @@ def by_torch(network, coefficients, x, grad, noise=None):
     leaves = [torch.tensor(coefficients, requires_grad=True), torch.tensor(x, requires_grad=True)]
     with patch.dict(RELAXATIONS, {network.relaxation: given}):
         *_, outputs = relaxed(xp, take, network, columns(network), {"theta": leaves[0]}, leaves[1], noise)
+    members = network.members()
+    outputs = summed(members if members is None else torch.tensor(members), outputs)
     outputs.backward(torch.tensor(grad))
     return outputs.detach().numpy(), *(np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.numpy() for leaf in leaves)
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import GATES, build, dense, dense_config, items, random_network
 
+from codegen.circuit import Circuit
 from codegen.equivalence import all_rows
 from codegen.simulate import simulate
-from methods import RELAXATIONS, MethodError
+from methods import RELAXATIONS, MethodError, torch_network
 from methods.base import Goal
 from methods.dense import ThresholdConfig, build_dense
 from methods.jax_network import JaxNetwork
@@ -49,6 +50,22 @@ def test_jax_hard_form_is_the_discretised_netlist_at_any_batch(relaxation, arity
     expected = simulate(discretise(network, tables), all_rows(9))
     for batch in (None, 100, 1000):
         assert np.array_equal(JaxNetwork(network, tables, batch).evaluate(all_rows(9)), expected)
+
+
+def test_networks_with_a_readout_give_the_class_in_binary():
+    network, parameters = dense([12, 11], 9, 3, classes=True, relaxation="warp", arity=3)
+    tables = RELAXATIONS["warp"].truth_tables(parameters["theta"])
+    bits = all_rows(9)
+    expected = Circuit(discretise(network, tables), {}, None, network.readout).answers(bits)
+    assert len(np.unique(expected, axis=0)) == 3
+    for form in (TorchNetwork(network, tables, batch=100), JaxNetwork(network, tables, 100)):
+        assert np.array_equal(form.evaluate(bits), expected)
+        assert form.evaluate(bits[:0]).shape == (0, 2)
+    try:
+        form = torch_network.compiled(network, tables, 100)
+    except torch_network.CompileUnavailableError as error:
+        pytest.skip(f"torch.compile: {error}")
+    assert np.array_equal(form.evaluate(bits), expected)
 
 
 @pytest.mark.parametrize("torus", [True, False])
