@@ -52,6 +52,7 @@ def test_jax_hard_form_is_the_discretised_netlist_at_any_batch(relaxation, arity
         assert np.array_equal(JaxNetwork(network, tables, batch).evaluate(all_rows(9)), expected)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about its own code
 def test_networks_with_a_readout_give_the_class_in_binary():
     network, parameters = dense([12, 11], 9, 3, classes=True, relaxation="warp", arity=3)
     tables = RELAXATIONS["warp"].truth_tables(parameters["theta"])
