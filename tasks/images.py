@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,11 +65,17 @@ class Images:
 
 def _idx(data: DataSet) -> Callable[[ImagesConfig], Images]:
     def load(config: ImagesConfig) -> Images:
-        folder = None if config.data_dir is None else Path(config.data_dir).expanduser()
-        train_pixels, train_labels, test_pixels, test_labels = (read_idx(path) for path in fetch(data, folder))
-        return Images((train_pixels, train_labels), (test_pixels, test_labels), 255)
+        return _fetched(data, None if config.data_dir is None else Path(config.data_dir).expanduser())
 
     return load
+
+
+@lru_cache(maxsize=1)  # the jobs of a sweep are of the same images
+def _fetched(data: DataSet, folder: Path | None) -> Images:
+    parts = [read_idx(path) for path in fetch(data, folder)]
+    for part in parts:
+        part.setflags(write=False)
+    return Images((parts[0], parts[1]), (parts[2], parts[3]), 255)
 
 
 def _digits(config: ImagesConfig) -> Images:
