@@ -20,7 +20,7 @@ from codegen.emit_c import LANES, count_operators, emit_c, emit_stencil, is_sten
 from codegen.encoder import Encoder
 from codegen.netlist import Netlist
 from codegen.pack import pack_board, pack_items, unpack_board, unpack_items
-from codegen.passes import NAIVE, OPTIMISE, PassReport, lower, run
+from codegen.passes import NAIVE, OPTIMISE_TWO_INPUT, PassReport, lower, run
 from codegen.simulate import check_bits, simulate
 from codegen.toolchain import Library, compile_library, find_compiler
 
@@ -198,7 +198,7 @@ class NumbaCircuit:
     """The optimised netlist on packed words, run by one numba function that serves every circuit."""
 
     def __init__(self, learned: Netlist) -> None:
-        self.netlist, passes = run(learned, (*OPTIMISE, lower))
+        self.netlist, passes = run(learned, OPTIMISE_TWO_INPUT)
         self.facts = Facts("numba", self.netlist.n_gates, self.netlist.depth, count_operators(self.netlist), tuple(passes))
         self._program = emit_numba.program(self.netlist)
 
@@ -260,7 +260,7 @@ class CompiledCircuit:
         flags: tuple[str, ...],
         inline: bool,
         timeout: float,
-        encoder: Encoder | None,
+        encoder: Encoder | None = None,
     ) -> None:
         self.netlist, self.encoder = netlist, encoder
         source = emit_c(netlist, isa, _NAME, inline, encoder=encoder)
@@ -353,12 +353,12 @@ def _c_naive(learned: Netlist, timeout: float, encoder: Encoder | None = None) -
 
 
 def _c_portable(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
-    netlist, passes = run(learned, (*OPTIMISE, lower))
+    netlist, passes = run(learned, OPTIMISE_TWO_INPUT)
     return CompiledCircuit(netlist, passes, "c99", ("-O3", "-std=c99"), True, timeout, encoder)
 
 
 def _c(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
-    netlist, passes = run(learned, (*OPTIMISE, lower))
+    netlist, passes = run(learned, OPTIMISE_TWO_INPUT)
     return CompiledCircuit(netlist, passes, find_compiler().isa, ("-O3",), True, timeout, encoder)
 
 

@@ -14,7 +14,7 @@ from codegen.emit_c import LANES, OPERATORS, count_operators
 from codegen.equivalence import all_rows
 from codegen.netlist import Netlist
 from codegen.pack import pack_items, unpack_items
-from codegen.passes import OPTIMISE, lower, run
+from codegen.passes import OPTIMISE_TWO_INPUT, run
 from codegen.simulate import simulate
 from codegen.toolchain import find_compiler
 from methods.jax_network import JaxNetwork
@@ -37,7 +37,7 @@ def drawn_bits(n_items, n_inputs):
 
 
 def compiled(netlist, isa, level, inline=True):
-    lowered, passes = run(netlist, (*OPTIMISE, lower))
+    lowered, passes = run(netlist, OPTIMISE_TWO_INPUT)
     return CompiledCircuit(lowered, passes, isa, (level,), inline, SECONDS)
 
 
@@ -273,10 +273,10 @@ def test_facts_name_the_form_and_its_size(mixed):
         "c": find_compiler().isa,
     }
     assert (facts["numpy"].gates, facts["numpy"].depth) == (mixed.n_gates, mixed.depth)
-    optimised, _ = run(mixed, (*OPTIMISE, lower))
+    optimised, _ = run(mixed, OPTIMISE_TWO_INPUT)
     for name in ("numba", "c-portable", "c"):
         assert (facts[name].gates, facts[name].depth) == (optimised.n_gates, optimised.depth)
         assert facts[name].operators == count_operators(optimised)
-        assert [report.name for report in facts[name].passes] == ["shrink", "share", "sweep", "lower"]
+        assert [report.name for report in facts[name].passes] == ["shrink", "share", "sweep", "lower", "share", "sweep"]
     assert [report.name for report in facts["c-naive"].passes] == ["copies", "sweep", "lower"]
     assert all(facts[name].library.path.exists() for name in C_BACKENDS)

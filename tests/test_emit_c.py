@@ -13,7 +13,7 @@ from codegen.emit_c import CHUNK, LANES, WHOLE, emit_c
 from codegen.lower_readout import lower_class
 from codegen.netlist import Netlist
 from codegen.pack import pack_items, unpack_items
-from codegen.passes import OPTIMISE, lower, run
+from codegen.passes import OPTIMISE_TWO_INPUT, lower, run
 from codegen.readout import GroupSum, from_binary
 from codegen.simulate import simulate
 from codegen.toolchain import compile_library, find_compiler
@@ -67,7 +67,7 @@ def gates_of_chunks(source):
 @SETTINGS
 @given(netlist=netlists(inputs=(1, 12), outputs=(1, 20), max_arity=3))
 def test_chunks_equal_the_simulator_on_drawn_netlists(chunk, netlist):
-    lowered, _ = run(netlist, (*OPTIMISE, lower))
+    lowered, _ = run(netlist, OPTIMISE_TWO_INPUT)
     assert_evaluates(lowered, "c99", chunk)
 
 
@@ -96,7 +96,7 @@ def test_classes_of_a_chunked_circuit_are_the_readouts():
         (int(table), tuple(pair)) for table, pair in zip(rng.integers(16, size=400), rng.integers(40, size=(400, 2)), strict=True)
     ]
     netlist, readout, isa = Netlist.from_gates(40, gates, 40 + np.arange(400)), GroupSum(7, 1.0), find_compiler().isa
-    lowered, _ = run(lower_class(netlist, readout), (*OPTIMISE, lower))
+    lowered, _ = run(lower_class(netlist, readout), OPTIMISE_TWO_INPUT)
     bits = drawn_bits(netlist)
     found = evaluated(emit_c(lowered, isa, chunk=100), ("-O3",), lowered, isa, bits)
     np.testing.assert_array_equal(from_binary(found), readout.classes(readout.counts(simulate(netlist, bits))))
@@ -105,7 +105,7 @@ def test_classes_of_a_chunked_circuit_are_the_readouts():
 @pytest.mark.parametrize("torus", [True, False])
 def test_chunked_stencil_steps_boards_as_the_whole_one_does(torus):
     board = np.random.default_rng(0).random((20, 130)) < 0.4
-    lowered, _ = run(busy_stencil(), (*OPTIMISE, lower))
+    lowered, _ = run(busy_stencil(), OPTIMISE_TWO_INPUT)
     boards = []
     for chunk in (4, WHOLE):
         library = compile_library(emit_c(lowered, find_compiler().isa, chunk=chunk), ("-O1",), 60)

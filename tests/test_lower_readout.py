@@ -11,7 +11,7 @@ from strategies import netlists
 from codegen.equivalence import all_rows
 from codegen.lower_readout import count_bits, lower_class, lower_counts
 from codegen.netlist import Netlist
-from codegen.passes import OPTIMISE, lower, run
+from codegen.passes import OPTIMISE_TWO_INPUT, run
 from codegen.readout import GroupSum, from_binary
 from codegen.simulate import simulate
 
@@ -55,7 +55,7 @@ def test_lowered_readouts_agree_on_drawn_netlists(netlist, n_classes):
 @given(netlist=netlists(inputs=(1, 9), outputs=(5, 30)), n_classes=st.integers(1, 5))
 def test_passes_keep_lowered_readouts(netlist, n_classes):
     readout, bits = GroupSum(n_classes, 1.0), all_rows(netlist.n_inputs)
-    optimised, _ = run(lower_class(netlist, readout), (*OPTIMISE, lower))
+    optimised, _ = run(lower_class(netlist, readout), OPTIMISE_TWO_INPUT)
     np.testing.assert_array_equal(
         from_binary(simulate(optimised, bits)), readout.classes(readout.counts(simulate(netlist, bits)))
     )

@@ -7,7 +7,7 @@ from strategies import all_foldings_netlist, all_tables_netlist, netlists
 
 from codegen.equivalence import all_rows
 from codegen.netlist import Netlist
-from codegen.passes import NAIVE, OPTIMISE, copies, lower, run, share, shrink, sweep
+from codegen.passes import NAIVE, OPTIMISE, OPTIMISE_TWO_INPUT, copies, lower, run, share, shrink, sweep
 from codegen.simulate import simulate
 
 AND, OR, XOR, NOT, COPY = 0b1000, 0b1110, 0b0110, 0b01, 0b10
@@ -205,3 +205,10 @@ def test_reports_say_what_each_pass_did():
     facts = [(report.name, report.gates_before, report.gates_after, report.depth_after) for report in reports]
     assert facts == [("copies", 3, 3, 1), ("sweep", 3, 1, 1)]
     assert result.identical(Netlist.from_gates(2, [(AND, (0, 1))], [2]))
+
+
+def test_a_full_adder_becomes_five_gates():
+    adder = Netlist.from_gates(3, [(0x96, (0, 1, 2)), (0xE8, (0, 1, 2))], [3, 4])
+    lowered, _ = run(adder, OPTIMISE_TWO_INPUT)
+    assert lowered.n_gates == 5
+    assert np.array_equal(simulate(lowered, all_rows(3)), simulate(adder, all_rows(3)))

@@ -10,7 +10,7 @@ from strategies import netlists
 from codegen.equivalence import all_rows
 from codegen.lower_readout import lower_class, lower_counts
 from codegen.netlist import Netlist
-from codegen.passes import OPTIMISE, lower, run, sweep
+from codegen.passes import OPTIMISE_TWO_INPUT, lower, run, sweep
 from codegen.readout import GroupSum
 from codegen.schedule import reordered, schedule
 from codegen.simulate import simulate
@@ -87,7 +87,7 @@ def test_counting_keeps_few_outputs_waiting():
     gates = [(XOR, (gate % 30, gate % 31 + 30)) for gate in range(900)]
     netlist = Netlist.from_gates(61, gates, 61 + np.arange(900))
     for lowered in (lower_class(netlist, GroupSum(3, 1.0)), lower_counts(netlist, GroupSum(3, 1.0))):
-        for form in (lowered, lower(lowered), run(lowered, (*OPTIMISE, lower))[0]):
+        for form in (lowered, lower(lowered), run(lowered, OPTIMISE_TWO_INPUT)[0]):
             assert most_live(form, np.arange(form.n_gates)) >= 900
             assert most_live(form, schedule(form)) < 50
 

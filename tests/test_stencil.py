@@ -16,7 +16,7 @@ from codegen.emit_c import LANES
 from codegen.equivalence import all_rows
 from codegen.netlist import Netlist
 from codegen.pack import pack_board
-from codegen.passes import OPTIMISE, lower, run
+from codegen.passes import OPTIMISE_TWO_INPUT, run
 from codegen.simulate import simulate
 
 SECONDS = 60
@@ -92,7 +92,7 @@ def assert_steps(executable, netlist, board, torus, plan=(1, 0, 3)):
 
 
 def compiled(netlist, isa, level="-O3"):
-    lowered, passes = run(netlist, (*OPTIMISE, lower))
+    lowered, passes = run(netlist, OPTIMISE_TWO_INPUT)
     return CompiledCircuit(lowered, passes, isa, (level,), True, SECONDS)
 
 

@@ -20,8 +20,11 @@ Pass = Callable[[Netlist], Netlist]
 # What the published tools do before they print: follow copies, drop what no output needs.
 NAIVE: tuple[Pass, ...] = (copies, sweep)
 OPTIMISE: tuple[Pass, ...] = (shrink, share, sweep)
+# For what prints two-input gates. Gates of three and more that were lowered have parts in common: of the two of a full adder,
+# six gates, one.
+OPTIMISE_TWO_INPUT: tuple[Pass, ...] = (*OPTIMISE, lower, share, sweep)
 
-__all__ = ["NAIVE", "OPTIMISE", "Pass", "PassReport", "copies", "lower", "run", "share", "shrink", "sweep"]
+__all__ = ["NAIVE", "OPTIMISE", "OPTIMISE_TWO_INPUT", "Pass", "PassReport", "copies", "lower", "run", "share", "shrink", "sweep"]
 
 
 @dataclass(frozen=True)
