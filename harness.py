@@ -223,10 +223,10 @@ def _fill(record: Record, config: JobConfig, folder: Path) -> None:
     circuit = Circuit(discretise(network, trained.best_tables), origin, encoder, network.readout)
     circuit.save(folder / "circuit.safetensors")
     record.circuit_file = "circuit.safetensors"
-    record.training = summarise(config, task, engine, network, trained, circuit)
-    write_curve(trained.curve, folder / "curve.csv")
     proof = Proof(task, circuit)
     record.item = proof.workload.item
+    record.training = summarise(config, task, engine, network, trained, proof)
+    write_curve(trained.curve, folder / "curve.csv")
 
     forms: dict[str, Executable] = {}
     with pinned():
@@ -311,13 +311,12 @@ def learned_encoder(network: Network, parameters: Parameters) -> Encoder | None:
     return Encoder(n_features, np.repeat(np.arange(n_features), n_bits), omega.ravel())
 
 
-def summarise(config: JobConfig, task: Task, engine: Engine, network: Network, trained: Trained, circuit: Circuit) -> Training:
+def summarise(config: JobConfig, task: Task, engine: Engine, network: Network, trained: Trained, proof: "Proof") -> Training:
     assert trained.best is not None
     assert trained.best_tables is not None
     engine.load_state({**engine.state(), **trained.best_parameters})
     soft = float(right(network.readout, engine.soft(task.test.inputs), task.test.target).mean())
-    features = task.test.inputs if task.test.features is None else task.test.features
-    hard = task.score(circuit.answers(circuit.bits(features)), task.test)
+    hard = proof.accuracy()
     relaxation = RELAXATIONS[network.relaxation]
     n_params = sum(len(np.unique(layer.param)) for layer in network.layers)
     exact = trained.exact_since
@@ -442,9 +441,13 @@ class Proof:
         self.workload = task.workload(circuit)
         self.encoder = circuit.encoder
         self.netlist = circuit.netlist if circuit.readout is None else lower_class(circuit.netlist, circuit.readout)
-        self._test_bits = circuit.bits(task.test.inputs if task.test.features is None else task.test.features)
+        self._test_bits = circuit.bits(task.test.raw)
         # The oracle is the slowest form there is, and every other one is asked for the same items.
         self._oracle = remembered(circuit.answers)
+
+    def accuracy(self) -> float:
+        """The circuit's own, by its oracle, on the whole test split."""
+        return self._task.score(self._oracle(self._test_bits), self._task.test)
 
     def verify_row(self, row: Row, form: Executable) -> None:
         """Fill in the row's accuracy and what it was checked on."""

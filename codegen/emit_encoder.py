@@ -53,14 +53,15 @@ def _tiles(encoder: Encoder) -> tuple[NDArray[np.int64], NDArray[np.int64], NDAr
     starts = np.searchsorted(feature[order], feature[order])
     turn = np.empty(len(feature), dtype=np.int64)  # of each input, how many before it read its feature
     turn[order] = np.arange(len(feature)) - starts
-    keys = turn * (encoder.n_features // _TILE + 1) + feature // _TILE
+    n_places = encoder.n_features // _TILE + 1  # where a tile of the first inputs can be
+    keys = turn * n_places + feature // _TILE
     found, tile = np.unique(keys, return_inverse=True)
     found = found if len(found) else np.zeros(1, dtype=np.int64)  # C has no arrays of nothing
     place = np.full((len(found), _TILE), encoder.n_inputs, dtype=np.int64)
     thresholds = np.zeros((len(found), _TILE))
     place[tile, feature % _TILE] = np.arange(len(feature))
     thresholds[tile, feature % _TILE] = encoder.threshold
-    return found % (encoder.n_features // _TILE + 1) * _TILE, place, thresholds
+    return found % n_places * _TILE, place, thresholds
 
 
 def _table(declaration: str, values: Iterable[str]) -> str:

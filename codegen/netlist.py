@@ -84,6 +84,11 @@ class Netlist:
         """int32 (signal,): 0 for primary inputs and constants, else 1 + the deepest fan-in."""
         return _levels(self.n_inputs, self.fan_in, self.arity)
 
+    @cached_property
+    def live(self) -> NDArray[np.bool_]:
+        """bool (gate,): whether a primary output depends on the gate."""
+        return _live(self.n_inputs, self.fan_in, self.arity, self.outputs)
+
     @property
     def depth(self) -> int:
         """The most gates on any path from a primary input to a primary output."""
@@ -158,3 +163,17 @@ def _levels(n_inputs, fan_in, arity):
         for column in range(arity[gate]):
             levels[n_inputs + gate] = max(levels[n_inputs + gate], levels[fan_in[gate, column]] + 1)
     return levels
+
+
+@njit(cache=True)
+def _live(n_inputs, fan_in, arity, outputs):
+    live = np.zeros(len(arity), np.bool_)
+    for signal in outputs:
+        if signal >= n_inputs:
+            live[signal - n_inputs] = True
+    for gate in range(len(arity) - 1, -1, -1):
+        if live[gate]:
+            for column in range(arity[gate]):
+                if fan_in[gate, column] >= n_inputs:
+                    live[fan_in[gate, column] - n_inputs] = True
+    return live

@@ -1,6 +1,6 @@
 """An order to evaluate gates in that keeps few signals live, so that those of a large circuit stay near the registers."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -34,10 +34,10 @@ def schedule(netlist: Netlist) -> NDArray[np.int32]:
     if it is the last to read one of them, or if it and two others at most are the last to read all of theirs: that makes
     hardly more signals live now and fewer later. So a sum's carries do not wait until the sum is done.
     """
-    return _schedule(netlist.n_inputs, netlist.fan_in, netlist.arity, netlist.outputs, netlist.levels)
+    return _schedule(netlist.n_inputs, netlist.fan_in, netlist.arity, netlist.outputs, netlist.levels, netlist.live)
 
 
-def reordered(netlist: Netlist, order: NDArray[np.int32]) -> Netlist:
+def reordered(netlist: Netlist, order: NDArray[np.integer[Any]]) -> Netlist:
     """The netlist with its gates in the given order, and without those that are not in it; it must be topological."""
     moved = np.full(netlist.n_signals, -1, dtype=np.int32)
     moved[: netlist.n_inputs] = np.arange(netlist.n_inputs)
@@ -55,9 +55,13 @@ def reordered(netlist: Netlist, order: NDArray[np.int32]) -> Netlist:
 
 @njit(cache=True)
 def _schedule(
-    n_inputs: int, fan_in: NDArray[np.int32], arity: NDArray[np.int8], outputs: NDArray[np.int32], levels: NDArray[np.int32]
+    n_inputs: int,
+    fan_in: NDArray[np.int32],
+    arity: NDArray[np.int8],
+    outputs: NDArray[np.int32],
+    levels: NDArray[np.int32],
+    live: NDArray[np.bool_],
 ) -> NDArray[np.int32]:
-    live = _live(n_inputs, fan_in, arity, outputs)
     starts, readers = _readers(n_inputs, fan_in, arity, live)
     missing = np.zeros(len(arity), np.int64)
     for reader in readers:
@@ -91,21 +95,6 @@ def _schedule(
                     n_done += 1
                     end = _do(state, gate, wave, end)
     return order
-
-
-@njit(cache=True)
-def _live(n_inputs: int, fan_in: NDArray[np.int32], arity: NDArray[np.int8], outputs: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """bool (gate,): whether an output depends on the gate."""
-    live = np.zeros(len(arity), np.bool_)
-    for output in outputs:
-        if output >= n_inputs:
-            live[output - n_inputs] = True
-    for gate in range(len(arity) - 1, -1, -1):
-        if live[gate]:
-            for position in range(arity[gate]):
-                if fan_in[gate, position] >= n_inputs:
-                    live[fan_in[gate, position] - n_inputs] = True
-    return live
 
 
 @njit(cache=True)

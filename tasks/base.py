@@ -26,6 +26,11 @@ class Split:
     target: Bits
     features: NDArray[Any] | None = None
 
+    @property
+    def raw(self) -> NDArray[Any]:
+        """What a circuit with its encoder takes: the features, or the inputs where those are bits as they come."""
+        return self.inputs if self.features is None else self.features
+
 
 @runtime_checkable
 class Predictor(Protocol):

@@ -65,7 +65,7 @@ class Images:
 
 def _idx(data: DataSet) -> Callable[[ImagesConfig], Images]:
     def load(config: ImagesConfig) -> Images:
-        return _fetched(data, None if config.data_dir is None else Path(config.data_dir).expanduser())
+        return _fetched(data, None if config.data_dir is None else Path(config.data_dir))
 
     return load
 
@@ -135,8 +135,7 @@ class ImageTask:
 
     def workload(self, circuit: Circuit) -> RowsWorkload:
         order = repeated(len(self.test.inputs), least=_TIMED_ITEMS)
-        assert self.test.features is not None
-        features = self.test.features[order]
+        features = self.test.raw[order]
         bits = circuit.bits(features)
         return RowsWorkload(bits, circuit.answers(bits), "image", features, circuit.encoder)
 
