@@ -21,8 +21,8 @@ class CheckpointError(ValueError):
 
 def identity(network: Network, seed: int) -> dict[str, NDArray[Any]]:
     """What a checkpoint must have in common with the training that continues it: the wiring, the settings and the seed."""
-    spec = network.thresholds
-    settings = f"{network.relaxation} {network.n_inputs} {network.temperature!r} {network.smoothing} {spec} {seed}"
+    ends = f"{network.thresholds} {network.readout}"
+    settings = f"{network.relaxation} {network.n_inputs} {network.temperature!r} {network.smoothing} {ends} {seed}"
     return {
         "fan_in": np.concatenate([layer.fan_in for layer in network.layers]),
         "param": np.concatenate([layer.param for layer in network.layers]),

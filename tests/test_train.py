@@ -13,6 +13,7 @@ import pytest
 from networks import ADAMW, FORMS, build, dense, items, learnable, rates, same_states, train_config
 from safetensors.numpy import save_file
 
+from codegen.readout import GroupSum
 from methods import RELAXATIONS, checkpoint
 from methods.checkpoint import CheckpointError
 from methods.dense import ThresholdConfig
@@ -481,6 +482,16 @@ def test_a_checkpoint_of_another_seed_is_refused_where_the_network_is_the_same(t
     training.seed = 1
     with pytest.raises(CheckpointError, match="of another network: its settings"):
         training.run(training.engine(), path)
+
+
+def test_a_checkpoint_of_another_readout_is_refused(tmp_path):
+    network, _ = dense([8, 6], 5, 3, classes=True)
+    other = replace(network, readout=GroupSum(3, 9.0))
+    checkpoint.write(tmp_path / "c", checkpoint.identity(network, 0), {})
+    assert checkpoint.read(tmp_path / "c", checkpoint.identity(network, 0)) == {}
+    for different in (other, replace(network, readout=None)):
+        with pytest.raises(CheckpointError, match="of another network: its settings"):
+            checkpoint.read(tmp_path / "c", checkpoint.identity(different, 0))
 
 
 def test_a_checkpoint_of_another_version_names_both(tmp_path, monkeypatch):
