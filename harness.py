@@ -39,7 +39,7 @@ from codegen.backends import BACKENDS, CircuitExecutable, CompiledCircuit, Execu
 from codegen.circuit import Circuit
 from codegen.encoder import Encoder
 from codegen.equivalence import compare
-from codegen.lower_readout import lower_class
+from codegen.lower_readout import lower_answer
 from codegen.measure import Protocol, Samples, pinned, quickest, ratio, time_arms
 from codegen.toolchain import NoCompilerError, ToolchainError
 from methods import ENGINES, METHODS, RELAXATIONS, Goal, MethodError, thresholds
@@ -440,7 +440,7 @@ class Proof:
         self._task = task
         self.workload = task.workload(circuit)
         self.encoder = circuit.encoder
-        self.netlist = circuit.netlist if circuit.readout is None else lower_class(circuit.netlist, circuit.readout)
+        self.netlist = circuit.netlist if circuit.readout is None else lower_answer(circuit.netlist, circuit.readout)
         self._test_bits = circuit.bits(task.test.raw)
         # The oracle is the slowest form there is, and every other one is asked for the same items.
         self._oracle = remembered(circuit.answers)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ from safetensors.numpy import save
 
 from codegen.encoder import Encoder
 from codegen.netlist import Netlist
-from codegen.readout import GroupSum, to_binary
+from codegen.readout import READOUTS, Readout, from_binary
 from codegen.simulate import check_bits, simulate
 
 FORMAT = "gatebench-circuit"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _ARRAYS = ("table", "fan_in", "arity", "outputs", "inverted")
 _ENCODER_ARRAYS = ("feature", "threshold")
 
@@ -28,17 +28,17 @@ class CircuitFileError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """What training leaves behind: numbers to bits, a netlist, bits to a class, and where it came from.
+    """What training leaves behind: numbers to bits, a netlist, its outputs to an answer, and where it came from.
 
-    encoder: makes the netlist's inputs of features; None where items are bits. readout: makes classes of its outputs; None
-    where they are the answer. provenance: free text fields (method, task, seed, ...) that travel with the file; codegen
-    does not read them.
+    encoder: makes the netlist's inputs of features; None where items are bits. readout: makes the answer of its outputs by
+    sums of groups; None where they are the answer. provenance: free text fields (method, task, seed, ...) that travel with
+    the file; codegen does not read them.
     """
 
     netlist: Netlist
     provenance: dict[str, str] = field(default_factory=dict)
     encoder: Encoder | None = None
-    readout: GroupSum | None = None
+    readout: Readout | None = None
 
     def __post_init__(self) -> None:
         if self.encoder is not None and self.encoder.n_inputs != self.netlist.n_inputs:
@@ -54,27 +54,24 @@ class Circuit:
     def answers(self, bits: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """What every compiled form gives for bits, bool (item, input): the output bits, or the class in binary, low bit first."""
         outputs = simulate(self.netlist, bits)
-        if self.readout is None:
-            return outputs
-        return to_binary(self.readout.classes(self.readout.counts(outputs)), self.readout.n_classes)
+        return outputs if self.readout is None else self.readout.answers(self.readout.counts(outputs))
 
     def counts(self, features: NDArray[Any]) -> NDArray[np.int32]:
-        """int32 (item, class): how many outputs of each class are true. Raises ValueError without a readout."""
+        """int32 (item, group): how many outputs of each class, or of each bit's votes, are true. Raises ValueError without a
+        readout."""
         if self.readout is None:
             raise ValueError("Expected a circuit with a readout; the outputs of this one are its answer.")
         return self.readout.counts(simulate(self.netlist, self.bits(features)))
 
     def scores(self, features: NDArray[Any]) -> NDArray[np.float32]:
-        """float32 (item, class): counts / temperature."""
+        """float32 (item, group): counts / temperature."""
         counts = self.counts(features)
         assert self.readout is not None
         return self.readout.scores(counts)
 
     def predict(self, features: NDArray[Any]) -> NDArray[np.int32]:
-        """int32 (item,): the class of each item, (item, feature)."""
-        counts = self.counts(features)
-        assert self.readout is not None
-        return self.readout.classes(counts)
+        """int32 (item,): the answer to each item, (item, feature), as a number: the class, or the output bits, low bit first."""
+        return from_binary(self.answers(self.bits(features)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write atomically: a reader sees the whole file or none. Equal circuits give equal bytes."""
@@ -85,7 +82,7 @@ class Circuit:
             arrays["n_features"] = np.array([self.encoder.n_features], dtype=np.int64)
             arrays |= {name: getattr(self.encoder, name) for name in _ENCODER_ARRAYS}
         # One metadata entry: safetensors writes several in no fixed order, and equal circuits must give equal bytes.
-        readout = None if self.readout is None else asdict(self.readout)
+        readout = None if self.readout is None else {"kind": type(self.readout).__name__, **vars(self.readout)}
         header = {"format": FORMAT, "version": FORMAT_VERSION, "provenance": self.provenance, "readout": readout}
         aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
@@ -110,10 +107,14 @@ class Circuit:
                 netlist,
                 header["provenance"],
                 Encoder(encoder.pop("n_features").item(), **encoder) if encoder else None,
-                GroupSum(**header["readout"]) if header["readout"] else None,
+                _readout(**header["readout"]) if header["readout"] else None,
             )
         except (ValueError, TypeError, KeyError) as error:  # of the parts, or numbers of more or less than one element
             raise CircuitFileError(f"{path} holds an invalid circuit: {error}") from error
+
+
+def _readout(kind: str, **settings: Any) -> Readout:
+    return READOUTS[kind](**settings)
 
 
 def _read_header(path: str | os.PathLike[str], metadata: dict[str, str]) -> dict[str, Any]:

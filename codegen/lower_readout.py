@@ -1,6 +1,6 @@
-"""Add a readout to a circuit as gates: the outputs of the result are class counts, or the class, in binary.
+"""Add a readout to a circuit as gates: the outputs of the result are its groups' counts in binary, or its answer.
 
-A word of lanes holds 64 to 512 items. To count classes outside the circuit, every output of every item has to be taken out
+A word of lanes holds 64 to 512 items. To count groups outside the circuit, every output of every item has to be taken out
 of its lane, which costs more than the circuit itself; as gates, the counting is as parallel as the rest and a handful of
 words is left to unpack.
 
@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 
 from codegen.netlist import Netlist
-from codegen.readout import GroupSum
+from codegen.readout import GroupSum, Majority, Readout
 from codegen.truth_table import complement_input
 
 _SUM, _CARRY = 0x96, 0xE8  # of three: exclusive or, majority
@@ -26,13 +26,14 @@ _FIRST_GREATER = 0b0100  # of (a, b): b and not a
 _GREATER = 0xD4  # of (a, b, greater below): b where a and b differ, else what the lower bits say
 _SELECT = 0xCA  # of (a, b, choice): b if choice, else a
 _UNLESS = 0b0010  # of (a, choice): a and not choice
+_AND, _OR = 0b1000, 0b1110
 
 
-def lower_counts(netlist: Netlist, readout: GroupSum) -> Netlist:
-    """The netlist with, as outputs, each class's count of true outputs in binary.
+def lower_counts(netlist: Netlist, readout: Readout) -> Netlist:
+    """The netlist with, as outputs, each group's count of true outputs in binary.
 
-    Classes are in order, with count_bits outputs each, least significant bit first. Raises ValueError if there are fewer
-    outputs than classes.
+    Groups are in order, with count_bits outputs each, least significant bit first. Raises ValueError if the outputs cannot
+    be dealt to the groups.
     """
     gates = _Gates(netlist)
     width = count_bits(netlist.n_outputs, readout)
@@ -43,7 +44,19 @@ def lower_counts(netlist: Netlist, readout: GroupSum) -> Netlist:
     return gates.netlist(literals)
 
 
-def lower_class(netlist: Netlist, readout: GroupSum) -> Netlist:
+def lower_answer(netlist: Netlist, readout: Readout) -> Netlist:
+    """The netlist with, as outputs, the answer, as Readout.answers: the class in binary, or the bits that were voted on.
+
+    Raises ValueError if the outputs cannot be dealt to the groups.
+    """
+    if isinstance(readout, GroupSum):
+        return _lower_class(netlist, readout)
+    assert isinstance(readout, Majority)
+    gates = _Gates(netlist)
+    return gates.netlist([_exceeds(gates, _count(gates, group), readout.votes // 2) for group in _groups(netlist, readout)])
+
+
+def _lower_class(netlist: Netlist, readout: GroupSum) -> Netlist:
     """The netlist with, as outputs, the class in binary: (n_classes - 1).bit_length() bits, least significant first.
 
     One class takes no bits. Raises ValueError if there are fewer outputs than classes.
@@ -65,7 +78,7 @@ def lower_class(netlist: Netlist, readout: GroupSum) -> Netlist:
     return gates.netlist(winners[0].index)
 
 
-def count_bits(n_outputs: int, readout: GroupSum) -> int:
+def count_bits(n_outputs: int, readout: Readout) -> int:
     """How many bits hold the count of the largest group, all of its outputs true."""
     return int(np.bincount(readout.groups(n_outputs)).max()).bit_length()
 
@@ -122,10 +135,10 @@ def _flipped(table: int, arity: int, flips: int) -> int:
     return table
 
 
-def _groups(netlist: Netlist, readout: GroupSum) -> list[list[int]]:
-    """The literals of each class's outputs."""
+def _groups(netlist: Netlist, readout: Readout) -> list[list[int]]:
+    """The literals of each group's outputs."""
     literals = 2 * netlist.outputs.astype(np.int64) + netlist.inverted
-    starts = np.searchsorted(readout.groups(netlist.n_outputs), np.arange(1, readout.n_classes))
+    starts = np.searchsorted(readout.groups(netlist.n_outputs), np.arange(1, readout.n_groups))
     return [group.tolist() for group in np.split(literals, starts)]
 
 
@@ -155,6 +168,17 @@ def _count(gates: _Gates, literals: list[int]) -> list[int]:
             put(gates.add(_HALF_CARRY, *pair), weight + 1)
         weight += 1
     return [signal for (signal,) in pending]
+
+
+def _exceeds(gates: _Gates, number: list[int], bound: int) -> int:
+    """Whether the number > bound, a constant of no more bits than the number, from the low bit up."""
+    exceeds = None  # by the bits so far; None: it cannot
+    for place, bit in enumerate(number):
+        if bound >> place & 1:
+            exceeds = None if exceeds is None else gates.add(_AND, bit, exceeds)
+        else:
+            exceeds = bit if exceeds is None else gates.add(_OR, bit, exceeds)
+    return gates.false() if exceeds is None else exceeds
 
 
 @dataclass(frozen=True)

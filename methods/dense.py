@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from codegen.readout import GroupSum
+from codegen.readout import GroupSum, Majority, Readout
 from methods import thresholds
 from methods.base import Goal, MethodError
 from methods.network import Layer, Network, Parameters
@@ -28,10 +28,11 @@ class ThresholdConfig:
 
 @dataclass(frozen=True)
 class DenseConfig:
-    """conf/method/dlgn.yaml and warp.yaml. widths: gates in each layer; for a task of output bits one of a gate an output is
-    added if the last is not that wide, for one of classes the last is summed in groups. class_temperature: of those sums;
-    None: the square root of an eighth of the gates in a group, which is near what was published for 800 and 6,400 of them (10
-    and 30, arXiv 2210.08277). residual: probability of "copy the first input" at the start, None for a random start.
+    """conf/method/dlgn.yaml and warp.yaml. widths: gates in each layer; for a task of output bits one of `votes` gates an
+    output is added if the last is not that wide, for one of classes the last is summed in groups. votes: gates that decide
+    each output bit by their majority. group_temperature: of the sums of groups, be it classes or votes; None: the square
+    root of an eighth of the gates in a group, which is near what was published for 800 and 6,400 of them (10 and 30, arXiv
+    2210.08277). residual: probability of "copy the first input" at the start, None for a random start.
 
     Raises MethodError, naming the setting, for a choice that does not exist.
     """
@@ -43,7 +44,8 @@ class DenseConfig:
     widths: list[Annotated[int, Field(ge=1)]]
     residual: Annotated[float, Field(gt=0, lt=1)] | None
     temperature: Positive
-    class_temperature: Positive | None
+    votes: Annotated[int, Field(ge=1)]
+    group_temperature: Positive | None
     smoothing: str
     thresholds: ThresholdConfig | None
 
@@ -76,7 +78,8 @@ def build_dense(config: DenseConfig, inputs: NDArray[Any], goal: Goal, rng: np.r
     elif inputs.dtype != np.bool_:
         raise MethodError("This task's inputs are real-valued. Set method.thresholds, such as {bits: 4, softness: 0.05}.")
     readout = _readout(config, goal)
-    widths = config.widths if readout is not None or config.widths[-1:] == [goal.size] else [*config.widths, goal.size]
+    last = config.widths[-1:] if goal.classes else [goal.size * config.votes]
+    widths = config.widths if config.widths[-1:] == last else [*config.widths, *last]
     layers = []
     n_params, n_signals = 0, n_inputs
     for width in widths:
@@ -95,13 +98,22 @@ def build_dense(config: DenseConfig, inputs: NDArray[Any], goal: Goal, rng: np.r
     return network, parameters
 
 
-def _readout(config: DenseConfig, goal: Goal) -> GroupSum | None:
+def _readout(config: DenseConfig, goal: Goal) -> Readout | None:
     if not goal.classes:
-        return None
+        if config.votes == 1:
+            return None
+        return Majority(goal.size, config.votes, config.group_temperature or _group_temperature(config.votes))
+    if config.votes != 1:
+        raise MethodError(f"method.votes={config.votes} is for tasks of output bits, and this one is of classes. Set it to 1.")
     n_outputs = config.widths[-1] if config.widths else 0
     if n_outputs < goal.size:
         raise MethodError(
             f"The last layer has {n_outputs} gates for {goal.size} classes, and each class sums up at least one. Widen it:"
             " method.widths."
         )
-    return GroupSum(goal.size, config.class_temperature or (n_outputs / goal.size / 8) ** 0.5)
+    return GroupSum(goal.size, config.group_temperature or _group_temperature(n_outputs / goal.size))
+
+
+def _group_temperature(n_outputs: float) -> float:
+    """For sums of so many outputs."""
+    return float((n_outputs / 8) ** 0.5)

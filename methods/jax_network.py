@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.readout import Readout
+from methods import readout as readouts
 from methods.multilinear import evaluate, monomial_coefficients
 from methods.network import Network, answers, forward, summed
 from methods.stencil import neighbourhoods
@@ -31,8 +33,8 @@ class JaxNetwork:
         # Index arrays are arguments of the compiled function, not constants in it: XLA would fold them at great length.
         layers = [(list(layer.fan_in.T), coefficients[layer.param]) for layer in network.layers]
         self._layers = jax.tree.map(jnp.asarray, (layers, network.members()))
-        self._parts = jax.jit(_evaluate)
-        self._board = jax.jit(partial(_step, batch=batch), static_argnames="torus")
+        self._parts = jax.jit(partial(_evaluate, network.readout))
+        self._board = jax.jit(partial(_step, network.readout, batch=batch), static_argnames="torus")
 
     def evaluate(self, bits: Bits) -> Bits:
         batch = self.batch(bits)
@@ -42,9 +44,10 @@ class JaxNetwork:
     def batch(self, bits: Bits) -> "_JaxBatch":
         """The items, bool (item, input), in parts of the batch size."""
         parts = _split(jnp.asarray(bits.T, dtype=jnp.float32), self._batch_size)
-        shape = (parts.shape[2],) if self._network.readout is not None else (self._network.n_outputs, parts.shape[2])
-        out = jnp.zeros((len(parts), *shape))
-        return _JaxBatch(partial(self._parts, self._layers), parts.block_until_ready(), out, self._network, len(bits))
+        evaluate = partial(self._parts, self._layers)
+        nothing = jax.eval_shape(evaluate, parts)
+        out = jnp.zeros(nothing.shape, nothing.dtype)
+        return _JaxBatch(evaluate, parts.block_until_ready(), out, self._network, len(bits))
 
     def stepper(self, board: Bits, torus: bool) -> "_JaxStepper":
         return _JaxStepper(self, board, torus)
@@ -63,13 +66,13 @@ def _split(x: jax.Array, batch: int | None) -> jax.Array:
     return padded.reshape(n_inputs, n_parts, size).transpose(1, 0, 2)
 
 
-def _evaluate(layers: Layers, parts: jax.Array) -> jax.Array:
-    """(part, input, item) -> (part, output, item), or with a readout the class, (part, item); a part at a time."""
+def _evaluate(readout: Readout | None, layers: Layers, parts: jax.Array) -> jax.Array:
+    """(part, input, item) -> (part, output, item), or where it is a class (part, item); a part at a time."""
 
     def hard(part: jax.Array) -> jax.Array:
         rows, members = layers
-        outputs = forward(evaluate, _take, rows, part)
-        return outputs if members is None else jnp.argmax(summed(members, outputs), axis=0)
+        said: jax.Array = readouts.said(jnp, readout, summed(members, forward(evaluate, _take, rows, part)))
+        return said
 
     return jax.lax.map(hard, parts)
 
@@ -79,9 +82,9 @@ def _join(parts: jax.Array, n_items: int) -> jax.Array:
     return jnp.moveaxis(parts, 0, -2).reshape(*parts.shape[1:-1], -1)[..., :n_items]
 
 
-def _step(layers: Layers, board: jax.Array, torus: bool, batch: int | None) -> jax.Array:
+def _step(readout: Readout | None, layers: Layers, board: jax.Array, torus: bool, batch: int | None) -> jax.Array:
     items = neighbourhoods(jnp, board, torus)
-    return _join(_evaluate(layers, _split(items, batch)), board.size).reshape(board.shape)
+    return _join(_evaluate(readout, layers, _split(items, batch)), board.size).reshape(board.shape)
 
 
 @dataclass

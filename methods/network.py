@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.netlist import Netlist
-from codegen.readout import GroupSum, to_binary
+from codegen.readout import GroupSum, Readout, to_binary
 from methods.multilinear import evaluate
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import Smoothing
@@ -43,7 +43,7 @@ class Network:
 
     relaxation: a key of RELAXATIONS. n_inputs: bits that the first layer reads. temperature: of every gate's relaxation,
     > 0. smoothing: of methods.smoothing.MODES. thresholds: how real-valued inputs become bits, None where inputs are bits.
-    readout: how the last layer's rows become classes, None where they are the output bits.
+    readout: how sums of the last layer's rows become the answer, None where the rows are the output bits.
     """
 
     relaxation: str
@@ -52,7 +52,7 @@ class Network:
     temperature: float
     smoothing: str = "soft"
     thresholds: Thresholds | None = None
-    readout: GroupSum | None = None
+    readout: Readout | None = None
 
     @property
     def arity(self) -> int:
@@ -68,8 +68,8 @@ class Network:
 
     @property
     def n_values(self) -> int:
-        """What the network says of an item: its output bits, or a value a class."""
-        return self.n_outputs if self.readout is None else self.readout.n_classes
+        """What the network says of an item: its output bits, or a value a group."""
+        return self.n_outputs if self.readout is None else self.readout.n_groups
 
     def groups(self) -> NDArray[np.int32]:
         """int32 (output,): the value that each row of the last layer is or counts for."""
@@ -126,8 +126,10 @@ def relaxed(
 
 
 def answers(network: Network, said: NDArray[Any]) -> NDArray[np.bool_]:
-    """What the hard network said, the last layer's values (output, item) or a class (item,), as codegen.circuit.answers."""
-    return said.T > 0.5 if network.readout is None else to_binary(said.astype(np.int32), network.readout.n_classes)
+    """What the hard network said (methods.readout.said), bits (output, item) or a class (item,), as codegen.circuit.answers."""
+    if isinstance(network.readout, GroupSum):
+        return to_binary(said.astype(np.int32), network.readout.n_classes)
+    return said.T > 0.5
 
 
 def summed(members: Any, outputs: Any) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from methods import readout
 from methods.multilinear import evaluate, monomial_coefficients
 from methods.network import Network, answers, forward, summed
 from methods.stencil import neighbourhoods
@@ -29,8 +30,8 @@ class TorchNetwork:
         in_groups = None if members is None else torch.from_numpy(members)
 
         def hard(x: torch.Tensor) -> torch.Tensor:
-            outputs = run(x, coefficients)
-            return outputs if network.readout is None else torch.argmax(summed(in_groups, outputs), dim=0)
+            said: torch.Tensor = readout.said(xp, network.readout, summed(in_groups, run(x, coefficients)))
+            return said
 
         self._hard = torch.compile(hard) if compiled else hard
 
@@ -49,7 +50,7 @@ class TorchNetwork:
         return _TorchBatch(
             self._hard,
             [torch.from_numpy(np.ascontiguousarray(part)) for part in parts],
-            [torch.zeros(self._network.n_outputs, size) if self._network.readout is None else torch.zeros(size)] * n_parts,
+            [self._hard(torch.zeros(bits.shape[1], size))] * n_parts,
             self._network,
             len(bits),
         )
@@ -77,7 +78,7 @@ class CompileUnavailableError(RuntimeError):
 
 @dataclass
 class _TorchBatch:
-    """parts: float32 (input, item) each, the last filled up with zeros; out: (output, item) each, or the class (item,)."""
+    """parts: float32 (input, item) each, the last filled up with zeros; out: what is said of each (readout.said)."""
 
     hard: Callable[[torch.Tensor], torch.Tensor]
     parts: list[torch.Tensor]

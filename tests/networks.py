@@ -36,7 +36,8 @@ def dense_config(**changes):
         "widths": [12, 8],
         "residual": None,
         "temperature": 1.0,
-        "class_temperature": None,
+        "votes": 1,
+        "group_temperature": None,
         "smoothing": "soft",
         "thresholds": None,
     }

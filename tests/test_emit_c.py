@@ -10,7 +10,7 @@ from strategies import all_tables_netlist, busy_stencil, netlists
 
 from codegen.backends import CompiledStencil
 from codegen.emit_c import CHUNK, LANES, WHOLE, emit_c
-from codegen.lower_readout import lower_class
+from codegen.lower_readout import lower_answer
 from codegen.netlist import Netlist
 from codegen.pack import pack_items, unpack_items
 from codegen.passes import OPTIMISE_TWO_INPUT, lower, run
@@ -96,7 +96,7 @@ def test_classes_of_a_chunked_circuit_are_the_readouts():
         (int(table), tuple(pair)) for table, pair in zip(rng.integers(16, size=400), rng.integers(40, size=(400, 2)), strict=True)
     ]
     netlist, readout, isa = Netlist.from_gates(40, gates, 40 + np.arange(400)), GroupSum(7, 1.0), find_compiler().isa
-    lowered, _ = run(lower_class(netlist, readout), OPTIMISE_TWO_INPUT)
+    lowered, _ = run(lower_answer(netlist, readout), OPTIMISE_TWO_INPUT)
     bits = drawn_bits(netlist)
     found = evaluated(emit_c(lowered, isa, chunk=100), ("-O3",), lowered, isa, bits)
     np.testing.assert_array_equal(from_binary(found), readout.classes(readout.counts(simulate(netlist, bits))))

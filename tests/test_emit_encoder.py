@@ -10,7 +10,7 @@ from codegen.circuit import Circuit
 from codegen.emit_c import LANES, emit_c
 from codegen.emit_encoder import emit_encoder
 from codegen.encoder import Encoder, EncoderError
-from codegen.lower_readout import lower_class
+from codegen.lower_readout import lower_answer
 from codegen.netlist import Netlist
 from codegen.passes import lower, run
 from codegen.readout import GroupSum, from_binary
@@ -59,7 +59,7 @@ def test_a_classifier_agrees_with_the_oracle_on_any_number_of_items(isa, n_featu
     gates = [(int(rng.integers(16)), tuple(rng.integers(0, n_inputs + i, 2).tolist())) for i in range(60)]
     netlist = Netlist.from_gates(n_inputs, gates, rng.integers(0, n_inputs + 60, 23).tolist())
     circuit = Circuit(netlist, {}, encoder, GroupSum(5, 3.0))
-    form = compiled(run(lower_class(netlist, circuit.readout), (lower,))[0], encoder, isa)
+    form = compiled(run(lower_answer(netlist, circuit.readout), (lower,))[0], encoder, isa)
     features = rng.integers(0, 256, (max(COUNTS), n_features)).astype(np.uint8)
     expected = circuit.predict(features)
     assert len(np.unique(expected)) > 1

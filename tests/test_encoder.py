@@ -10,7 +10,7 @@ from strategies import netlists
 from codegen.circuit import Circuit, CircuitFileError
 from codegen.encoder import Encoder, EncoderError
 from codegen.netlist import Netlist
-from codegen.readout import GroupSum, from_binary
+from codegen.readout import GroupSum, Majority, from_binary
 from codegen.simulate import simulate
 from tasks import binarise
 
@@ -132,10 +132,20 @@ def test_a_circuit_of_parts_that_do_not_fit_is_refused():
     netlist = Netlist.from_gates(3, [(0b1000, (0, 1))], [3])
     with pytest.raises(ValueError, match="makes 2 bits for a netlist of 3 inputs"):
         Circuit(netlist, encoder=encoder(4, [0, 1], [0.0, 0.0]))
-    with pytest.raises(ValueError, match="at least one output a class"):
+    with pytest.raises(ValueError, match="at least one output a group"):
         Circuit(netlist, readout=GroupSum(2, 1.0))
     with pytest.raises(ValueError, match="Expected a circuit with a readout"):
-        Circuit(netlist).predict(np.zeros((1, 3), dtype=bool))
+        Circuit(netlist).counts(np.zeros((1, 3), dtype=bool))
+
+
+def test_a_circuit_of_votes_survives_its_file_and_predicts_the_bits_as_a_number(tmp_path):
+    circuit = Circuit(Netlist.from_gates(6, [], range(6)), readout=Majority(2, 3, 1.5))
+    circuit.save(tmp_path / "c.safetensors")
+    loaded = Circuit.load(tmp_path / "c.safetensors")
+    assert loaded.readout == circuit.readout
+    bits = np.array([[1, 1, 0, 0, 0, 1], [0, 0, 1, 1, 1, 1], [1, 1, 1, 0, 1, 1]], dtype=bool)
+    assert loaded.predict(bits).tolist() == [1, 2, 3]
+    assert loaded.answers(bits).tolist() == [[True, False], [False, True], [True, True]]
 
 
 def test_a_file_with_damaged_thresholds_is_refused(tmp_path):

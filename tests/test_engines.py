@@ -24,7 +24,7 @@ from networks import (
     take,
 )
 
-from codegen.readout import GroupSum
+from codegen.readout import GroupSum, Majority
 from codegen.simulate import simulate
 from methods import RELAXATIONS, readout
 from methods.dense import ThresholdConfig
@@ -140,11 +140,14 @@ def numeric_gradient(loss, leaf, step=1e-6):
 
 
 @pytest.mark.parametrize("engine", ["torch", "jax"])
-@pytest.mark.parametrize(("relaxation", "arity", "classes"), [("dlgn", 2, True), ("warp", 3, False)])
-def test_gradients_are_finite_differences(relaxation, arity, classes, engine):
+@pytest.mark.parametrize(
+    ("relaxation", "arity", "summed_by"), [("dlgn", 2, GroupSum(3, 0.5)), ("warp", 3, None), ("warp", 2, Majority(1, 4, 0.5))]
+)
+def test_gradients_are_finite_differences(relaxation, arity, summed_by, engine):
     network, parameters, inputs, target = learnable(relaxation, arity, real=True, n_items=6, temperature=0.7)
-    if classes:
-        network, target = replace(network, readout=GroupSum(3, 0.5)), np.eye(3, dtype=bool)[np.arange(6) % 3]
+    if summed_by is not None:
+        network = replace(network, readout=summed_by)
+        target = np.eye(3, dtype=bool)[np.arange(6) % 3][:, : summed_by.n_groups]
     names, leaves = list(parameters), [value.astype(np.float64) for value in parameters.values()]
     xp = NAMESPACES[engine]
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from strategies import netlists
 
 from codegen.equivalence import all_rows
-from codegen.lower_readout import count_bits, lower_class, lower_counts
+from codegen.lower_readout import count_bits, lower_answer, lower_counts
 from codegen.netlist import Netlist
 from codegen.passes import OPTIMISE_TWO_INPUT, run
-from codegen.readout import GroupSum, from_binary
+from codegen.readout import GroupSum, Majority, from_binary
 from codegen.simulate import simulate
 
 
@@ -31,11 +31,28 @@ def counts_of(lowered, readout, n_outputs, bits):
 def assert_lowers(netlist, readout, bits):
     counts = readout.counts(simulate(netlist, bits))
     np.testing.assert_array_equal(counts_of(lower_counts(netlist, readout), readout, netlist.n_outputs, bits), counts)
-    lowered = lower_class(netlist, readout)
+    lowered = lower_answer(netlist, readout)
     assert lowered.n_outputs == (readout.n_classes - 1).bit_length()
     found = from_binary(simulate(lowered, bits))
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, readout.classes(counts))
+
+
+def assert_votes(netlist, readout, bits):
+    counts = readout.counts(simulate(netlist, bits))
+    np.testing.assert_array_equal(simulate(lower_answer(netlist, readout), bits), 2 * counts > readout.votes)
+
+
+@pytest.mark.parametrize("votes", range(1, 10))
+def test_every_row_of_a_majority(votes):
+    assert_votes(wires(votes), Majority(1, votes, 1.0), all_rows(votes))
+
+
+@settings(deadline=None, max_examples=60)
+@given(netlist=netlists(inputs=(0, 9), outputs=(1, 40)), votes=st.integers(1, 40))
+def test_lowered_majorities_agree_on_drawn_netlists(netlist, votes):
+    assume(netlist.n_outputs and netlist.n_outputs % votes == 0)
+    assert_votes(netlist, Majority(netlist.n_outputs // votes, votes, 1.0), all_rows(netlist.n_inputs))
 
 
 def adders(n_outputs):
@@ -55,7 +72,7 @@ def test_lowered_readouts_agree_on_drawn_netlists(netlist, n_classes):
 @given(netlist=netlists(inputs=(1, 9), outputs=(5, 30)), n_classes=st.integers(1, 5))
 def test_passes_keep_lowered_readouts(netlist, n_classes):
     readout, bits = GroupSum(n_classes, 1.0), all_rows(netlist.n_inputs)
-    optimised, _ = run(lower_class(netlist, readout), OPTIMISE_TWO_INPUT)
+    optimised, _ = run(lower_answer(netlist, readout), OPTIMISE_TWO_INPUT)
     np.testing.assert_array_equal(
         from_binary(simulate(optimised, bits)), readout.classes(readout.counts(simulate(netlist, bits)))
     )
@@ -78,7 +95,7 @@ def test_any_number_of_classes_of_one_output_each(n_classes):
 @pytest.mark.parametrize("n_classes", [2, 3, 5, 8, 10])
 def test_of_equal_counts_the_lowest_class_wins(n_classes):
     n_outputs = 7 * n_classes
-    lowered = lower_class(wires(n_outputs), GroupSum(n_classes, 1.0))
+    lowered = lower_answer(wires(n_outputs), GroupSum(n_classes, 1.0))
     for n_true in range(8):
         equal = np.tile(np.arange(7) < n_true, (1, n_classes))
         assert from_binary(simulate(lowered, equal)).tolist() == [0]
@@ -91,7 +108,7 @@ def test_of_equal_counts_the_lowest_class_wins(n_classes):
 
 def test_one_class_takes_no_bits():
     netlist = Netlist.from_gates(2, [(0b1000, (0, 1))], [2, 0])
-    lowered = lower_class(netlist, GroupSum(1, 1.0))
+    lowered = lower_answer(netlist, GroupSum(1, 1.0))
     assert lowered.identical(Netlist.from_gates(2, [(0b1000, (0, 1))], []))
     assert from_binary(simulate(lowered, all_rows(2))).tolist() == [0, 0, 0, 0]
 
@@ -101,10 +118,10 @@ def test_an_output_that_is_its_own_count_keeps_its_inversion():
     assert lower_counts(netlist, GroupSum(2, 1.0)).identical(netlist)
 
 
-@pytest.mark.parametrize("step", [lower_counts, lower_class])
+@pytest.mark.parametrize("step", [lower_counts, lower_answer])
 @pytest.mark.parametrize("n_classes", [1, 3])
 def test_fewer_outputs_than_classes_are_refused(step, n_classes):
-    with pytest.raises(ValueError, match="at least one output a class"):
+    with pytest.raises(ValueError, match="at least one output a group"):
         step(wires(n_classes - 1), GroupSum(n_classes, 1.0))
 
 
@@ -117,7 +134,7 @@ def test_constants_duplicates_and_inverses_count_as_often_as_they_are_outputs():
 
 def test_gates_before_the_readout_stay_as_they_are():
     netlist = Netlist.from_gates(3, [(0b1000, (0, 1)), (0b0110, (3, 2))], [3, 4, 0, 1], [False, True, False, False])
-    for step in (lower_counts, lower_class):
+    for step in (lower_counts, lower_answer):
         lowered = step(netlist, GroupSum(2, 1.0))
         assert lowered.table[:2].tolist() == [0b1000, 0b0110]
         assert lowered.fan_in[:2, :2].tolist() == [[0, 1], [3, 2]]
@@ -157,7 +174,7 @@ def test_large_circuits_are_lowered_in_seconds():
         inverted=np.zeros(8000, dtype=bool),
     )
     start = time.perf_counter()
-    lowered = lower_class(netlist, GroupSum(10, 1.0))
+    lowered = lower_answer(netlist, GroupSum(10, 1.0))
     assert time.perf_counter() - start < 5  # a tenth of this where nothing else runs
     bits = rng.random((64, 400)) < 0.5
     expected = GroupSum(10, 1.0).classes(GroupSum(10, 1.0).counts(simulate(netlist, bits)))

@@ -69,18 +69,20 @@ def test_networks_with_a_readout_give_the_class_in_binary():
     assert np.array_equal(form.evaluate(bits), expected)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about its own code
+@pytest.mark.parametrize("votes", [1, 3])
 @pytest.mark.parametrize("torus", [True, False])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (64, 65)])
-def test_networks_step_boards_like_the_circuit(shape, torus):
-    network, parameters = dense([12, 6, 3])
+def test_networks_step_boards_like_the_circuit(shape, torus, votes):
+    network, parameters = dense([12, 6, 3], votes=votes)
     tables = RELAXATIONS["dlgn"].truth_tables(parameters["theta"])
-    learned = discretise(network, tables)
+    learned = Circuit(discretise(network, tables), readout=network.readout)
     board = np.random.default_rng(0).random(shape) < 0.5
     expected = board
     for _ in range(2):
         padded = np.pad(expected, 1, mode="wrap" if torus else "constant")
         windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).reshape(-1, 9)
-        expected = simulate(learned, windows).reshape(shape)
+        expected = learned.answers(windows).reshape(shape)
     for form in (TorchNetwork(network, tables, 50), JaxNetwork(network, tables, 50)):
         stepper = form.stepper(board, torus)
         stepper.run(2)

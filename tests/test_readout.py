@@ -1,4 +1,4 @@
-"""Group sums: who counts for whom, scores and ties; and the loss and accuracy that training takes from them."""
+"""Group sums and majorities: who counts for whom, scores and ties; and the loss and accuracy that training takes from them."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import FORMS, NAMESPACES, build, dense, items, rates
 
-from codegen.readout import GroupSum
+from codegen.readout import GroupSum, Majority
 from codegen.simulate import simulate
 from methods import RELAXATIONS, MethodError
 from methods.network import discretise
@@ -19,7 +19,7 @@ from methods.readout import loss, right
 def test_groups_are_in_order_and_as_even_as_can_be(n_outputs, n_classes):
     readout = GroupSum(n_classes, 1.0)
     if n_outputs < n_classes:
-        with pytest.raises(ValueError, match="at least one output a class"):
+        with pytest.raises(ValueError, match="at least one output a group"):
             readout.groups(n_outputs)
         return
     expected = [np.full(len(part), c) for c, part in enumerate(np.array_split(np.arange(n_outputs), n_classes))]
@@ -43,6 +43,28 @@ def test_a_tie_is_the_lowest_class():
     assert GroupSum(3, 1.0).classes(np.array([[2, 2, 2], [1, 2, 2], [0, 0, 1]])).tolist() == [0, 1, 2]
 
 
+@given(st.integers(1, 4), st.integers(1, 9), st.integers(0, 5), st.integers(0, 999))
+def test_a_majority_is_more_than_half_of_a_bits_votes(n_bits, votes, n_items, seed):
+    bits = np.random.default_rng(seed).random((n_items, n_bits * votes)) < 0.5
+    readout = Majority(n_bits, votes, 2.0)
+    counts = readout.counts(bits)
+    assert counts.tolist() == bits.reshape(n_items, n_bits, votes).sum(axis=2).tolist()
+    assert readout.answers(counts).tolist() == [[n > votes - n for n in item] for item in counts.tolist()]
+    assert np.array_equal(readout.scores(counts), (counts / 2).astype(np.float32))
+    with pytest.raises(ValueError, match=f"{votes} outputs for each of {n_bits} bits"):
+        readout.groups(n_bits * votes + 1)
+
+
+def test_the_loss_of_votes_is_the_binary_cross_entropy_of_torch():
+    rng = np.random.default_rng(0)
+    values = (200 * rng.random((3, 30))).astype(np.float32)
+    target = (rng.random((3, 30)) < 0.5).astype(np.float32)
+    logits = (torch.tensor(values) - 100) / 3
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor(target)).item()
+    for xp, asarray in ((np, np.asarray), (NAMESPACES["torch"], torch.tensor), (jnp, jnp.asarray)):
+        assert float(loss(xp, Majority(3, 200, 3.0), asarray(values), asarray(target))) == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_loss_of_classes_is_the_cross_entropy_of_torch():
     rng = np.random.default_rng(0)
     values = (100 * rng.random((5, 30))).astype(np.float32)
@@ -58,6 +80,8 @@ def test_right_counts_whole_items_of_bits_and_the_first_of_equal_classes():
     assert right(None, values, np.array([[1, 0], [1, 0], [0, 0]], dtype=bool)).tolist() == [True, False, True]
     sums = np.array([[2, 2], [2, 2], [1, 3]], dtype=np.float32)
     assert right(GroupSum(2, 1.0), sums, np.array([[1, 0], [0, 1], [0, 1]], dtype=bool)).tolist() == [True, False, True]
+    votes = np.array([[2, 1], [2, 3], [1.5, 3]], dtype=np.float32)
+    assert right(Majority(2, 3, 1.0), votes, np.array([[1, 0], [1, 0], [0, 1]], dtype=bool)).tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -79,6 +103,23 @@ def test_engines_sum_groups_train_on_classes_and_agree_with_the_circuit(relaxati
     assert np.array_equal(engine.hard(inputs), counts)
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("relaxation", ["dlgn", "warp"])
+def test_engines_learn_bits_by_votes_and_agree_with_the_circuit(relaxation, form):
+    inputs, _ = items(60, 6, 1)
+    target = np.stack([inputs[:, 0] ^ inputs[:, 1], inputs[:, 2] & inputs[:, 3]], axis=1)
+    network, parameters = dense([40], inputs, 2, relaxation=relaxation, votes=9)
+    assert [layer.n_rows for layer in network.layers] == [40, 18]
+    assert network.readout == Majority(2, 9, pytest.approx((9 / 8) ** 0.5))
+    engine = build(form, network, parameters, inputs, target)
+    first = engine.run(None, rates(80)).losses
+    assert first[-1] < first[0] / 3
+    assert right(network.readout, engine.soft(inputs), target).mean() > 0.9
+    tables = RELAXATIONS[relaxation].truth_tables(engine.parameters()["theta"])
+    counts = network.readout.counts(simulate(discretise(network, tables), inputs))
+    assert np.array_equal(engine.hard(inputs), counts)
+
+
 def test_engines_take_the_same_steps_on_classes():
     inputs, _ = items(40, 6, 1)
     target = np.eye(3, dtype=bool)[np.arange(40) % 3]
@@ -90,3 +131,8 @@ def test_engines_take_the_same_steps_on_classes():
 def test_too_few_outputs_for_the_classes_are_refused():
     with pytest.raises(MethodError, match=r"3 gates for 4 classes.*method\.widths"):
         dense([9, 3], 9, 4, classes=True)
+
+
+def test_votes_on_a_class_are_refused():
+    with pytest.raises(MethodError, match=r"method\.votes=3 is for tasks of output bits"):
+        dense([9, 30], 9, 4, classes=True, votes=3)
