@@ -39,13 +39,14 @@ from codegen.backends import BACKENDS, CircuitExecutable, CompiledCircuit, Execu
 from codegen.circuit import Circuit
 from codegen.encoder import Encoder
 from codegen.equivalence import compare
-from codegen.lower_readout import lower_answer
+from codegen.lower_readout import lowered
 from codegen.measure import Protocol, Samples, pinned, quickest, ratio, time_arms
 from codegen.toolchain import NoCompilerError, ToolchainError
-from methods import ENGINES, METHODS, RELAXATIONS, Goal, MethodError, thresholds
+from methods import ENGINES, METHODS, Goal, MethodError, thresholds
 from methods.checkpoint import CheckpointError
 from methods.engine import Engine, EngineConfig, EngineError, build_engine
-from methods.network import Network, Parameters, discretise
+from methods.network import Model, Network, Parameters, discretise
+from methods.ordinary import Ordinary
 from methods.readings import gate_types
 from methods.readout import right
 from methods.train import DivergedError, Evaluation, Items, TrainConfig, train
@@ -217,24 +218,31 @@ CHECKPOINT = "checkpoint.safetensors"
 def _fill(record: Record, config: JobConfig, folder: Path) -> None:
     task = TASKS[config.task.name].build(config.task)
     engine, network, trained = train_network(config, task, folder)
-    assert trained.best_tables is not None
-    origin = {"method": record.method, "task": record.task, "seed": str(record.seed), "key": record.key}
-    encoder = task.encoder or learned_encoder(network, trained.best_parameters)
-    circuit = Circuit(discretise(network, trained.best_tables), origin, encoder, network.readout)
-    circuit.save(folder / "circuit.safetensors")
-    record.circuit_file = "circuit.safetensors"
-    proof = Proof(task, circuit)
+    if isinstance(network, Ordinary):
+        proof: Proof = OrdinaryProof(task, network, trained.best_parameters)
+        circuit = None
+        learned: Tables | Parameters = trained.best_parameters
+        names = [name for name in config.backend.names if name == "nn-torch"]
+    else:
+        assert isinstance(network, Network)
+        assert trained.best_tables is not None
+        circuit = learned_circuit(record, network, trained, task)
+        circuit.save(folder / "circuit.safetensors")
+        record.circuit_file = "circuit.safetensors"
+        proof = CircuitProof(task, circuit)
+        learned = trained.best_tables
+        names = config.backend.names
     record.item = proof.workload.item
-    record.training = summarise(config, task, engine, network, trained, proof)
+    record.training = summarise(config, task, engine, network, trained, circuit)
     write_curve(trained.curve, folder / "curve.csv")
 
     forms: dict[str, Executable] = {}
     with pinned():
-        for name in config.backend.names:
+        for name in names:
             row = Row(backend=name)
             record.rows.append(row)
             with status(f"building {name}"):
-                form = build_row(row, task, network, trained.best_tables, proof, config.timing, folder)
+                form = build_row(row, task, network, learned, proof, config.timing, folder)
             if form is not None:
                 with status(f"verifying {name}"):
                     proof.verify_row(row, form)
@@ -269,7 +277,7 @@ def prepare_folder(runs: Path, key: str) -> Path:
 # --------------------------------------------------------------------------------------------------------------- training
 
 
-def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Engine, Network, Trained]:
+def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Engine, Model, Trained]:
     """Build the method's network from the seed and train it on the task, with a progress bar on a terminal."""
     method = METHODS[config.method.name]
     rng = np.random.default_rng(config.seed)
@@ -302,47 +310,57 @@ def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Engine, 
     return engine, network, trained
 
 
-def learned_encoder(network: Network, parameters: Parameters) -> Encoder | None:
-    """The encoder that a network with trained thresholds has become."""
-    if network.thresholds is None:
-        return None
-    omega = thresholds.values(np, parameters["thresholds"])
-    n_features, n_bits = omega.shape
-    return Encoder(n_features, np.repeat(np.arange(n_features), n_bits), omega.ravel())
-
-
-def summarise(config: JobConfig, task: Task, engine: Engine, network: Network, trained: Trained, proof: "Proof") -> Training:
-    assert trained.best is not None
+def learned_circuit(record: Record, network: Network, trained: Trained, task: Task) -> Circuit:
+    """What the network has become, with its encoder: the task's, or of the thresholds that it trained."""
     assert trained.best_tables is not None
+    encoder = task.encoder
+    if network.thresholds is not None:
+        omega = thresholds.values(np, trained.best_parameters["thresholds"])
+        n_features, n_bits = omega.shape
+        encoder = Encoder(n_features, np.repeat(np.arange(n_features), n_bits), omega.ravel())
+    origin = {"method": record.method, "task": record.task, "seed": str(record.seed), "key": record.key}
+    return Circuit(discretise(network, trained.best_tables), origin, encoder, network.readout)
+
+
+def summarise(
+    config: JobConfig, task: Task, engine: Engine, network: Model, trained: Trained, circuit: Circuit | None
+) -> Training:
+    """circuit: what the network has become, None if it is an ordinary one."""
+    best = trained.best
+    assert best is not None
     engine.load_state({**engine.state(), **trained.best_parameters})
     soft = float(right(network.readout, engine.soft(task.test.inputs), task.test.target).mean())
-    hard = proof.accuracy()
-    relaxation = RELAXATIONS[network.relaxation]
-    n_params = sum(len(np.unique(layer.param)) for layer in network.layers)
     exact = trained.exact_since
     batch = config.train.batch_size or len(task.train.target)
-    per_second = [reading.steps_per_second for reading in trained.curve]
-    steps_per_second = float(np.median(per_second)) if trained.step else None
-    return Training(
+    steps_per_second = float(np.median([reading.steps_per_second for reading in trained.curve])) if trained.step else None
+    training = Training(
         engine=config.engine,
         threads=n_threads(config),
-        parameters=n_params * relaxation.n_parameters(network.arity),
-        gates_learned=network.n_gates,
+        parameters=sum(value.size for value in trained.best_parameters.values()),
         steps=trained.step,
         seconds=trained.seconds,
         compile_seconds=trained.compile_seconds,
         steps_to_exact=exact.step if exact else None,
         seconds_to_exact=exact.seconds if exact else None,
-        loss=None if np.isnan(trained.best.loss) else trained.best.loss,
+        loss=None if np.isnan(best.loss) else best.loss,
         soft_accuracy=soft,
-        hard_accuracy=hard,
-        gap=soft - hard,
-        validation_accuracy=trained.best.hard_accuracy,
-        undecided=trained.best.undecided,
-        entropy=trained.best.entropy,
+        validation_accuracy=best.hard_accuracy,
         first_gradient=_first_finite([reading.first_gradient for reading in trained.curve]),
         last_gradient=_first_finite([reading.last_gradient for reading in trained.curve]),
         steps_per_second=steps_per_second,
+    )
+    if circuit is None:
+        return training
+    assert isinstance(network, Network)
+    assert trained.best_tables is not None
+    hard = task.score(circuit.answers(circuit.bits(task.test.raw)), task.test)
+    return replace(
+        training,
+        gates_learned=network.n_gates,
+        hard_accuracy=hard,
+        gap=soft - hard,
+        undecided=best.undecided,
+        entropy=best.entropy,
         gate_evaluations_per_second=steps_per_second * network.n_gates * batch if steps_per_second else None,
         gate_types=gate_types(network, trained.best_tables),
     )
@@ -356,19 +374,21 @@ def write_curve(curve: list[Evaluation], path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, [*Evaluation.__dataclass_fields__, "gap"])
         writer.writeheader()
-        writer.writerows({**asdict(reading), "gap": reading.gap} for reading in curve)
+        for reading in curve:
+            values = {**asdict(reading), "gap": reading.gap}
+            writer.writerow({name: "" if np.isnan(value) else value for name, value in values.items()})
 
 
 # ---------------------------------------------------------------------------------------------------- building and proving
 
 
 def build_row(
-    row: Row, task: Task, network: Network, tables: Tables, proof: "Proof", timing: TimingConfig, folder: Path
+    row: Row, task: Task, network: Model, learned: Tables | Parameters, proof: "Proof", timing: TimingConfig, folder: Path
 ) -> Executable | None:
     """Build the row's back end and fill in what it is. None, with the reason in the row, if it cannot be had here."""
     try:
         if row.backend in NETWORK_BACKENDS:
-            return build_network(row, proof.workload, network, tables, timing)
+            return build_network(row, proof.workload, network, learned, timing)
         if row.backend == "reference":
             functions = task.reference_source()
             if functions is None:
@@ -376,6 +396,7 @@ def build_row(
                 return None
             form: CircuitExecutable = HandWritten(functions, timing.compile_seconds)
         else:
+            assert isinstance(proof, CircuitProof)
             form = BACKENDS[row.backend](proof.netlist, timing.compile_seconds, proof.encoder)
     except NoCompilerError as error:
         row.status, row.reason = "skipped", str(error)
@@ -395,9 +416,10 @@ def build_row(
     return form
 
 
-def build_network(row: Row, workload: Workload, network: Network, tables: Tables, timing: TimingConfig) -> Executable:
+def build_network(row: Row, workload: Workload, network: Model, learned: Tables | Parameters, timing: TimingConfig) -> Executable:
     """The trained network in a framework at the fastest of the batch sizes, compiled by the framework if that is faster."""
-    row.gates, row.depth = network.n_gates, len(network.layers)
+    if isinstance(network, Network):
+        row.gates, row.depth = network.n_gates, len(network.layers)
     row.isa = row.backend.removeprefix("nn-")
     sizes = sorted({min(batch, workload.n_items) for batch in timing.batches})
 
@@ -407,7 +429,9 @@ def build_network(row: Row, workload: Workload, network: Network, tables: Tables
     if row.backend == "nn-jax":
         from methods.jax_network import JaxNetwork
 
-        jitted = [JaxNetwork(network, tables, batch) for batch in sizes]
+        assert isinstance(network, Network)
+        assert isinstance(learned, np.ndarray)
+        jitted = [JaxNetwork(network, learned, batch) for batch in sizes]
         best = choose(jitted)
         row.batch = sizes[best]
         return jitted[best]
@@ -416,13 +440,13 @@ def build_network(row: Row, workload: Workload, network: Network, tables: Tables
     from methods.torch_engine import use_threads
 
     use_threads(1)
-    eager = [torch_network.TorchNetwork(network, tables, batch) for batch in sizes]
+    eager = [torch_network.TorchNetwork(network, learned, batch) for batch in sizes]
     best = choose(eager)
     row.batch = sizes[best]
     if timing.torch_compile:
         try:
             start = time.perf_counter()
-            compiled = torch_network.compiled(network, tables, row.batch)
+            compiled = torch_network.compiled(network, learned, row.batch)
             seconds = time.perf_counter() - start
         except torch_network.CompileUnavailableError as error:
             log.info("nn-torch runs without torch.compile: %s", error)
@@ -433,24 +457,20 @@ def build_network(row: Row, workload: Workload, network: Network, tables: Tables
     return eager[best]
 
 
-class Proof:
-    """What every form of a circuit is held to: the circuit's oracle on inputs, and the task's on the work that is timed."""
+class CircuitProof:
+    """Every form of a circuit must agree with its oracle on inputs, and with the task's on the work that is timed."""
 
     def __init__(self, task: Task, circuit: Circuit) -> None:
         self._task = task
         self.workload = task.workload(circuit)
         self.encoder = circuit.encoder
-        self.netlist = circuit.netlist if circuit.readout is None else lower_answer(circuit.netlist, circuit.readout)
+        self.netlist = lowered(circuit)
         self._test_bits = circuit.bits(task.test.raw)
         # The oracle is the slowest form there is, and every other one is asked for the same items.
         self._oracle = remembered(circuit.answers)
 
-    def accuracy(self) -> float:
-        """The circuit's own, by its oracle, on the whole test split."""
-        return self._task.score(self._oracle(self._test_bits), self._task.test)
-
     def verify_row(self, row: Row, form: Executable) -> None:
-        """Fill in the row's accuracy and what it was checked on."""
+        """Fill in the row's accuracy on the test split, and what it was checked on."""
         row.compiled_accuracy = self._task.score(form.evaluate(self._test_bits), self._task.test)
         agreement = (
             compare(self._oracle, form.evaluate, self.netlist.n_inputs, items=self._test_bits)
@@ -473,6 +493,33 @@ class Proof:
             )
 
 
+class OrdinaryProof:
+    """The form of an ordinary network is scored: there is no circuit that it must agree with, and `exact` stays empty."""
+
+    def __init__(self, task: Task, network: Ordinary, learned: Parameters) -> None:
+        from methods.torch_network import TorchNetwork
+
+        self._task = task
+        self._network = TorchNetwork(network, learned, batch=1024)
+        self.encoder = task.encoder
+        self.workload = task.workload(self)
+
+    def bits(self, features: NDArray[Any]) -> NDArray[Any]:
+        """What the network reads of items: their numbers, or the bits that the task makes of them."""
+        return features if self.encoder is None else self.encoder.encode(features)
+
+    def answers(self, bits: NDArray[Any]) -> Bits:
+        return self._network.evaluate(bits)
+
+    def verify_row(self, row: Row, form: Executable) -> None:
+        """Fill in the row's accuracy on the test split."""
+        row.compiled_accuracy = self._task.score(form.evaluate(self._task.test.inputs), self._task.test)
+        row.items_checked = len(self._task.test.inputs)
+
+
+Proof = CircuitProof | OrdinaryProof
+
+
 def remembered(evaluate: Callable[[Bits], Bits]) -> Callable[[Bits], Bits]:
     """The same function, which does not evaluate the same items twice."""
     known: dict[tuple[Any, ...], Bits] = {}
@@ -490,9 +537,9 @@ def remembered(evaluate: Callable[[Bits], Bits]) -> Callable[[Bits], Bits]:
 
 
 def time_rows(record: Record, workload: Workload, forms: dict[str, Executable], timing: TimingConfig) -> None:
-    """Time every exact row, interleaved, and fill in times and ratios to the fastest neural-network row."""
+    """Time every row that is not wrong, interleaved, and fill in times and ratios to the fastest neural-network row."""
     protocol = Protocol(timing.blocks, timing.sample_seconds, timing.warmup_seconds)
-    rows = {row.backend: row for row in record.rows if row.exact and row.status == "ok"}
+    rows = {row.backend: row for row in record.rows if row.exact is not False and row.status == "ok"}
     arms = {name: workload.start(forms[name]) for name in rows}
     rng = np.random.default_rng(record.seed)
     with tempfile.TemporaryDirectory() as folder, status(f"timing {', '.join(arms)}"):

@@ -16,6 +16,7 @@ from functools import cache
 
 import numpy as np
 
+from codegen.circuit import Circuit
 from codegen.netlist import Netlist
 from codegen.readout import GroupSum, Majority, Readout
 from codegen.truth_table import complement_input
@@ -27,6 +28,11 @@ _GREATER = 0xD4  # of (a, b, greater below): b where a and b differ, else what t
 _SELECT = 0xCA  # of (a, b, choice): b if choice, else a
 _UNLESS = 0b0010  # of (a, choice): a and not choice
 _AND, _OR = 0b1000, 0b1110
+
+
+def lowered(circuit: Circuit) -> Netlist:
+    """The circuit as one netlist from bits to answer, its readout as gates."""
+    return circuit.netlist if circuit.readout is None else lower_answer(circuit.netlist, circuit.readout)
 
 
 def lower_counts(netlist: Netlist, readout: Readout) -> Netlist:

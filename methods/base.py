@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from methods.network import Network, Parameters
+from methods.network import Model, Parameters
 
 
 class MethodError(ValueError):
@@ -28,4 +28,4 @@ class Method:
     starting parameters from one, the task's training inputs (item, input), its goal, and a generator."""
 
     config: type
-    build: Callable[[Any, NDArray[Any], Goal, np.random.Generator], tuple[Network, Parameters]]
+    build: Callable[[Any, NDArray[Any], Goal, np.random.Generator], tuple[Model, Parameters]]

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from methods.network import Network
+from methods.network import Model
 
-VERSION = 2
+VERSION = 3
 _HINT = "Delete it to train from the start."
 
 
@@ -19,16 +19,9 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be continued; says which file to delete."""
 
 
-def identity(network: Network, seed: int) -> dict[str, NDArray[Any]]:
-    """What a checkpoint must have in common with the training that continues it: the wiring, the settings and the seed."""
-    ends = f"{network.thresholds} {network.readout}"
-    settings = f"{network.relaxation} {network.n_inputs} {network.temperature!r} {network.smoothing} {ends} {seed}"
-    return {
-        "fan_in": np.concatenate([layer.fan_in for layer in network.layers]),
-        "param": np.concatenate([layer.param for layer in network.layers]),
-        "widths": np.array([layer.n_rows for layer in network.layers]),
-        "settings": np.frombuffer(settings.encode(), dtype=np.uint8).copy(),
-    }
+def identity(network: Model, seed: int) -> dict[str, NDArray[Any]]:
+    """What a checkpoint must have in common with the training that continues it: the network and the seed."""
+    return {**network.identity(), "seed": np.array([seed])}
 
 
 def write(path: Path, network: dict[str, NDArray[Any]], arrays: dict[str, NDArray[Any]]) -> None:

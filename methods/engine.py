@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from methods.network import Network, Parameters
+from methods.network import Model, Network, Parameters
+from methods.ordinary import Ordinary
 
 Bits = NDArray[np.bool_]
 Inputs = NDArray[Any]  # (item, input): bool, or floating point for a network with thresholds
@@ -56,13 +57,15 @@ class Engine(Protocol):
         the sums of its groups, not yet divided by its temperature."""
 
     def hard(self, inputs: Inputs) -> NDArray[np.float32]:
-        """The same of the discretised network, exact: bits are 0 or 1, sums whole numbers."""
+        """The same of the discretised network, exact: bits are 0 or 1, sums whole numbers. An ordinary one has no other form
+        than soft."""
 
     def parameters(self) -> Parameters:
         """Copies of the parameters."""
 
     def gradient_norms(self) -> NDArray[np.float32]:
-        """The norm of the last gradient to each layer's theta, (layer,); not a number before the first step."""
+        """The norm of the last gradient to each layer's theta (of an ordinary network, to each array of parameters); not a
+        number before the first step."""
 
     def state(self) -> EngineState:
         """Copies of all that a later step depends on, by name."""
@@ -87,7 +90,7 @@ class EngineConfig:
 
 def build_engine(
     config: EngineConfig,
-    network: Network,
+    network: Model,
     parameters: Parameters,
     optimiser: OptimiserConfig,
     inputs: Inputs,
@@ -96,14 +99,22 @@ def build_engine(
 ) -> Engine:
     """The engine by name, on training items (item, input) and (item, value); seed: of the smoothing's noise.
 
-    Frameworks are imported here and not before. Raises EngineError if the name or device is not to be had.
+    Frameworks are imported here and not before. Raises EngineError if the name or device is not to be had, or not for an
+    ordinary network.
     """
     if config.name == "torch":
-        from methods.torch_engine import TorchEngine
+        from methods import torch_engine
 
-        return TorchEngine(network, parameters, optimiser, inputs, target, seed, config.threads, config.kernels, config.device)
-    if config.name == "jax":
-        from methods.jax_engine import JaxEngine
+        at = (optimiser, inputs, target, config.threads, config.device)
+        if isinstance(network, Ordinary):
+            return torch_engine.TorchOrdinary(network, parameters, *at)
+        assert isinstance(network, Network)
+        return torch_engine.TorchGates(network, parameters, *at, seed, config.kernels)
+    if config.name != "jax":
+        raise EngineError(f"There is no engine={config.name}. Choices: torch, jax.")
+    if isinstance(network, Ordinary):
+        raise EngineError("Ordinary networks, such as method=mlp, train with engine=torch only.")
+    from methods.jax_engine import JaxEngine
 
-        return JaxEngine(network, parameters, optimiser, inputs, target, seed, config.threads)
-    raise EngineError(f"There is no engine={config.name}. Choices: torch, jax.")
+    assert isinstance(network, Network)
+    return JaxEngine(network, parameters, optimiser, inputs, target, seed, config.threads)

@@ -9,7 +9,7 @@ Where inputs are real-valued, learnable thresholds turn them into the bits that 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,21 @@ class Layer:
     @property
     def n_rows(self) -> int:
         return len(self.fan_in)
+
+
+class Model(Protocol):
+    """What can be trained: a Network, or an ordinary one (methods.ordinary)."""
+
+    @property
+    def n_inputs(self) -> int:
+        """What the first layer reads of an item."""
+
+    @property
+    def readout(self) -> Readout | None:
+        """How its values become the answer, None where they are the output bits."""
+
+    def identity(self) -> dict[str, NDArray[Any]]:
+        """What it must have in common with another that a checkpoint of this one can be continued with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +100,17 @@ class Network:
         """How many signals each layer reads from: the inputs, then each layer's rows."""
         return [self.n_inputs, *(layer.n_rows for layer in self.layers[:-1])]
 
+    def identity(self) -> dict[str, NDArray[Any]]:
+        """See Model: the wiring and the settings."""
+        ends = f"{self.thresholds} {self.readout}"
+        settings = f"{self.relaxation} {self.n_inputs} {self.temperature!r} {self.smoothing} {ends}"
+        return {
+            "fan_in": np.concatenate([layer.fan_in for layer in self.layers]),
+            "param": np.concatenate([layer.param for layer in self.layers]),
+            "widths": np.array([layer.n_rows for layer in self.layers]),
+            "settings": np.frombuffer(settings.encode(), dtype=np.uint8).copy(),
+        }
+
     def unreached_inputs(self) -> NDArray[np.intp]:
         """The inputs from which no path leads to an output."""
         needed = np.ones(self.n_outputs, dtype=bool)
@@ -125,7 +151,7 @@ def relaxed(
         yield x
 
 
-def answers(network: Network, said: NDArray[Any]) -> NDArray[np.bool_]:
+def answers(network: Model, said: NDArray[Any]) -> NDArray[np.bool_]:
     """What the hard network said (methods.readout.said), bits (output, item) or a class (item,), as codegen.circuit.answers."""
     if isinstance(network.readout, GroupSum):
         return to_binary(said.astype(np.int32), network.readout.n_classes)

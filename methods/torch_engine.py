@@ -1,6 +1,7 @@
 """The torch engine: the fused kernels on the CPU, torch's own operations elsewhere and to compare."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from methods import kernels, readout
 from methods.engine import Bits, EngineError, EngineState, Inputs, OptimiserConfig, Steps
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Columns, Network, Parameters, forward, relaxed, summed
+from methods.network import Columns, Model, Network, Parameters, forward, relaxed, summed
+from methods.ordinary import Ordinary
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import Smoothing, step_key
 from methods.thresholds import bits
@@ -21,26 +23,23 @@ from methods.thresholds import bits
 _EVALUATED_AT_ONCE = 1024
 
 
-class TorchEngine:
-    """Trains with AdamW. kernels: run the gates by methods.kernels, on the CPU only."""
+class TorchEngine(ABC):
+    """Trains with AdamW. What is trained, and its values, are a subclass's."""
 
     def __init__(
         self,
-        network: Network,
+        network: Model,
         parameters: Parameters,
+        decayed: set[str],
         optimiser: OptimiserConfig,
         inputs: Inputs,
         target: Bits,
-        seed: int,
         threads: int,
-        use_kernels: bool,
-        device: str = "cpu",
+        device: str,
     ) -> None:
         use_threads(threads)
+        self._readout = network.readout
         self._device = _device(device)
-        self._network = network
-        self._relaxation = RELAXATIONS[network.relaxation]
-        self._seed = seed
         self._steps = 0
         self._parameters = {
             # Contiguous, as states are loaded: the fused AdamW pairs values and moments in the order of memory.
@@ -48,7 +47,7 @@ class TorchEngine:
             for name, value in parameters.items()
         }
         groups = [
-            {"params": [value], "weight_decay": optimiser.weight_decay if name == "theta" else 0.0}
+            {"params": [value], "weight_decay": optimiser.weight_decay if name in decayed else 0.0}
             for name, value in self._parameters.items()
         ]
         self._adamw = torch.optim.AdamW(
@@ -59,10 +58,16 @@ class TorchEngine:
         # Items as they came, a quarter of their float32 size if they are bits; signal-major floats only of what a step uses.
         self._inputs, self._target = inputs, target
         self._all: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._kernels = _Kernels(network) if use_kernels and self._device.type == "cpu" else None
-        self._layers = _columns(network, self._device) if self._kernels is None else []
-        members = network.members()
-        self._members = None if members is None else torch.from_numpy(members).to(self._device)
+
+    @abstractmethod
+    def _values(self, x: torch.Tensor, training: bool) -> torch.Tensor:
+        """(input, item) -> (value, item), without what only training adds unless it is."""
+
+    @abstractmethod
+    def hard(self, inputs: Inputs) -> NDArray[np.float32]: ...
+
+    @abstractmethod
+    def gradient_norms(self) -> NDArray[np.float32]: ...
 
     def prepare(self, batch_size: int | None, n_steps: int) -> float:  # noqa: ARG002, torch compiles no runs
         started = time.perf_counter()
@@ -88,35 +93,10 @@ class TorchEngine:
         return Steps(np.array(losses, dtype=np.float32), True)
 
     def soft(self, inputs: Inputs) -> NDArray[np.float32]:
-        return self._evaluate(inputs, lambda x: self._outputs(x, None))
-
-    def hard(self, inputs: Inputs) -> NDArray[np.float32]:
-        theta = self._parameters["theta"].detach().cpu().numpy()
-        tables = self._relaxation.truth_tables(theta)
-        exact = monomial_coefficients(tables, self._network.arity).astype(np.float32)
-        coefficients = torch.from_numpy(exact).to(self._device)
-        layers = [(columns, param) for columns, param in self._layers]
-
-        def run(x: torch.Tensor) -> torch.Tensor:
-            if self._network.thresholds is not None:
-                x = bits(xp, self._parameters["thresholds"], x, self._network.thresholds)[1].to(torch.float32)
-            if self._kernels is not None:
-                return torch.from_numpy(self._kernels.plan.forward(x.numpy(), exact, activation=False))
-            outputs = forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x)
-            return summed(self._members, outputs)
-
-        return self._evaluate(inputs, run)
+        return self._evaluate(inputs, lambda x: self._values(x, training=False))
 
     def parameters(self) -> Parameters:
         return {name: value.detach().cpu().numpy().copy() for name, value in self._parameters.items()}
-
-    def gradient_norms(self) -> NDArray[np.float32]:
-        grad = self._parameters["theta"].grad
-        if grad is None:
-            return np.full(len(self._network.layers), np.nan, dtype=np.float32)
-        of_params = grad.detach().cpu().numpy()
-        norms = [self._scale * np.linalg.norm(of_params[layer.param]) for layer in self._network.layers]
-        return np.array(norms, dtype=np.float32)
 
     def state(self) -> EngineState:
         state: EngineState = {"step": np.array([self._steps])}
@@ -146,7 +126,72 @@ class TorchEngine:
         else:
             self._all = self._all or (self._signal_major(self._inputs), self._signal_major(self._target))
             x, target = self._all
-        return readout.loss(xp, self._network.readout, self._outputs(x, self._smoothing()), target)
+        return readout.loss(xp, self._readout, self._values(x, training=True), target)
+
+    def _evaluate(self, inputs: Inputs, run: Callable[[torch.Tensor], torch.Tensor]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            parts = torch.split(self._signal_major(inputs), _EVALUATED_AT_ONCE, dim=1)
+            return torch.cat([run(part.contiguous()) for part in parts], dim=1).cpu().numpy().T
+
+    def _signal_major(self, items: NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(items.T, dtype=np.float32)).to(self._device)
+
+
+class TorchGates(TorchEngine):
+    """Logic-gate networks. use_kernels: run the gates by methods.kernels, on the CPU only. seed: of the smoothing's noise."""
+
+    def __init__(
+        self,
+        network: Network,
+        parameters: Parameters,
+        optimiser: OptimiserConfig,
+        inputs: Inputs,
+        target: Bits,
+        threads: int,
+        device: str,
+        seed: int,
+        use_kernels: bool,
+    ) -> None:
+        super().__init__(network, parameters, {"theta"}, optimiser, inputs, target, threads, device)
+        self._network = network
+        self._relaxation = RELAXATIONS[network.relaxation]
+        self._seed = seed
+        self._kernels = _Kernels(network) if use_kernels and self._device.type == "cpu" else None
+        self._layers = _columns(network, self._device) if self._kernels is None else []
+        members = network.members()
+        self._members = None if members is None else torch.from_numpy(members).to(self._device)
+
+    def hard(self, inputs: Inputs) -> NDArray[np.float32]:
+        theta = self._parameters["theta"].detach().cpu().numpy()
+        tables = self._relaxation.truth_tables(theta)
+        exact = monomial_coefficients(tables, self._network.arity).astype(np.float32)
+        coefficients = torch.from_numpy(exact).to(self._device)
+        layers = [(columns, param) for columns, param in self._layers]
+
+        def run(x: torch.Tensor) -> torch.Tensor:
+            if self._network.thresholds is not None:
+                x = bits(xp, self._parameters["thresholds"], x, self._network.thresholds)[1].to(torch.float32)
+            if self._kernels is not None:
+                return torch.from_numpy(self._kernels.plan.forward(x.numpy(), exact, activation=False))
+            outputs = forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x)
+            return summed(self._members, outputs)
+
+        return self._evaluate(inputs, run)
+
+    def gradient_norms(self) -> NDArray[np.float32]:
+        grad = self._parameters["theta"].grad
+        if grad is None:
+            return np.full(len(self._network.layers), np.nan, dtype=np.float32)
+        of_params = grad.detach().cpu().numpy()
+        norms = [self._scale * np.linalg.norm(of_params[layer.param]) for layer in self._network.layers]
+        return np.array(norms, dtype=np.float32)
+
+    def _values(self, x: torch.Tensor, training: bool) -> torch.Tensor:
+        smoothing = self._smoothing() if training else None
+        if self._kernels is not None:
+            return self._kernels.outputs(self._parameters, x, smoothing)
+        *_, last = relaxed(xp, _take, self._network, self._layers, self._parameters, x, smoothing)
+        return summed(self._members, last)
 
     def _smoothing(self) -> Smoothing | None:
         if self._network.smoothing == "soft":
@@ -159,19 +204,35 @@ class TorchEngine:
             lambda x: x.to(torch.float32),
         )
 
-    def _outputs(self, x: torch.Tensor, smoothing: Smoothing | None) -> torch.Tensor:
-        if self._kernels is not None:
-            return self._kernels.outputs(self._parameters, x, smoothing)
-        *_, last = relaxed(xp, _take, self._network, self._layers, self._parameters, x, smoothing)
-        return summed(self._members, last)
 
-    def _evaluate(self, inputs: Inputs, run: Callable[[torch.Tensor], torch.Tensor]) -> NDArray[np.float32]:
-        with torch.no_grad():
-            parts = torch.split(self._signal_major(inputs), _EVALUATED_AT_ONCE, dim=1)
-            return torch.cat([run(part.contiguous()) for part in parts], dim=1).cpu().numpy().T
+class TorchOrdinary(TorchEngine):
+    """Ordinary networks. Weights decay, biases do not."""
 
-    def _signal_major(self, items: NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(items.T, dtype=np.float32)).to(self._device)
+    def __init__(
+        self,
+        network: Ordinary,
+        parameters: Parameters,
+        optimiser: OptimiserConfig,
+        inputs: Inputs,
+        target: Bits,
+        threads: int,
+        device: str,
+    ) -> None:
+        decayed = {name for name in parameters if name.startswith("weight")}
+        super().__init__(network, parameters, decayed, optimiser, inputs, target, threads, device)
+        self._network = network
+
+    def hard(self, inputs: Inputs) -> NDArray[np.float32]:
+        return self.soft(inputs)
+
+    def gradient_norms(self) -> NDArray[np.float32]:
+        grads = [value.grad for value in self._parameters.values()]
+        norms = [np.nan if grad is None else self._scale * float(torch.linalg.vector_norm(grad)) for grad in grads]
+        return np.array(norms, dtype=np.float32)
+
+    def _values(self, x: torch.Tensor, training: bool) -> torch.Tensor:  # noqa: ARG002, both are the same
+        values: torch.Tensor = self._network.values(self._parameters, x)
+        return values
 
 
 def use_threads(threads: int) -> None:

@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from methods import readout
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Network, answers, forward, summed
+from methods.network import Model, Network, Parameters, answers, forward, summed
+from methods.ordinary import Ordinary
 from methods.stencil import neighbourhoods
 
 Bits = NDArray[np.bool_]
+
+
+Learned = NDArray[np.uint64] | Parameters  # a Network's truth tables, (param,), or what an ordinary one has learned
 
 
 class TorchNetwork:
@@ -22,15 +26,13 @@ class TorchNetwork:
     batch: items run at once; None runs all. compiled: by torch.compile, which needs a C++ compiler.
     """
 
-    def __init__(self, network: Network, tables: NDArray[np.uint64], batch: int | None = None, compiled: bool = False) -> None:
+    def __init__(self, network: Model, learned: Learned, batch: int | None = None, compiled: bool = False) -> None:
         self._network = network
         self._batch_size = batch
-        coefficients = torch.from_numpy(monomial_coefficients(tables, network.arity).astype(np.float32))
-        run, members = _run(network), network.members()
-        in_groups = None if members is None else torch.from_numpy(members)
+        values = _gates(network, learned) if isinstance(network, Network) else _ordinary(network, learned)
 
         def hard(x: torch.Tensor) -> torch.Tensor:
-            said: torch.Tensor = readout.said(xp, network.readout, summed(in_groups, run(x, coefficients)))
+            said: torch.Tensor = readout.said(xp, network.readout, values(x))
             return said
 
         self._hard = torch.compile(hard) if compiled else hard
@@ -62,9 +64,9 @@ class TorchNetwork:
         return torch.cat([self._hard(part) for part in torch.split(x, self._batch_size or x.shape[1], dim=1)], dim=1)
 
 
-def compiled(network: Network, tables: NDArray[np.uint64], batch: int | None) -> TorchNetwork:
+def compiled(network: Model, learned: Learned, batch: int | None) -> TorchNetwork:
     """The same through torch.compile, compiled on return. Raises CompileUnavailableError if that does not work here."""
-    form = TorchNetwork(network, tables, batch, compiled=True)
+    form = TorchNetwork(network, learned, batch, compiled=True)
     try:
         form.evaluate(np.zeros((batch or 1, network.n_inputs), dtype=bool))
     except RuntimeError as error:  # InductorError and the like: no C++ compiler, no Python headers, ...
@@ -83,7 +85,7 @@ class _TorchBatch:
     hard: Callable[[torch.Tensor], torch.Tensor]
     parts: list[torch.Tensor]
     out: list[torch.Tensor]
-    network: Network
+    network: Model
     n_items: int
 
     def run(self, times: int) -> None:
@@ -110,8 +112,12 @@ class _TorchStepper:
         return self._now.numpy() > 0.5
 
 
-def _run(network: Network) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """(x (input, item), coefficients (param, 2**k)) -> (output, item)."""
+def _gates(network: Network, learned: Learned) -> Callable[[torch.Tensor], torch.Tensor]:
+    """x (input, item) -> (value, item), of the gates with the truth tables that were learned."""
+    assert isinstance(learned, np.ndarray)
+    coefficients = torch.from_numpy(monomial_coefficients(learned, network.arity).astype(np.float32))
+    members = network.members()
+    in_groups = None if members is None else torch.from_numpy(members)
     layers = [
         ([torch.from_numpy(column.astype(np.int64)) for column in layer.fan_in.T], torch.from_numpy(layer.param.astype(np.int64)))
         for layer in network.layers
@@ -120,7 +126,22 @@ def _run(network: Network) -> Callable[[torch.Tensor, torch.Tensor], torch.Tenso
     def take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return x.index_select(0, rows)
 
-    def run(x: torch.Tensor, coefficients: torch.Tensor) -> torch.Tensor:
-        return forward(evaluate, take, [(columns, take(coefficients, param)) for columns, param in layers], x)
+    def values(x: torch.Tensor) -> torch.Tensor:
+        rows = [(columns, take(coefficients, param)) for columns, param in layers]
+        summed_values: torch.Tensor = summed(in_groups, forward(evaluate, take, rows, x))
+        return summed_values
 
-    return run
+    return values
+
+
+def _ordinary(network: Model, learned: Learned) -> Callable[[torch.Tensor], torch.Tensor]:
+    """x (input, item) -> (value, item), of an ordinary network with the parameters that were learned."""
+    assert isinstance(network, Ordinary)
+    assert isinstance(learned, dict)
+    parameters = {name: torch.from_numpy(value) for name, value in learned.items()}
+
+    def values(x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = network.values(parameters, x)
+        return found
+
+    return values

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from methods import checkpoint
 from methods.engine import Bits, Engine, EngineState, Inputs, OptimiserConfig, Positive
-from methods.network import Network
+from methods.network import Model, Network
 from methods.readings import mean_entropy, soft_tables, undecided_share
 from methods.readout import right
 from methods.relaxations import RELAXATIONS
@@ -62,9 +62,9 @@ class Items:
 @dataclass(frozen=True)
 class Evaluation:
     """One reading. seconds: of the loop so far. loss: the last step's. Accuracies are the share of validation items with
-    every output, or the class, right, their difference is the discretisation gap. undecided, entropy: see methods.readings.
-    first_gradient, last_gradient: norm of the last gradient to the first and the last layer's theta. steps_per_second: since
-    the reading before, evaluations not counted.
+    every output, or the class, right, their difference is the discretisation gap. undecided, entropy: see methods.readings,
+    not a number for an ordinary network, whose hard accuracy is its soft one. first_gradient, last_gradient: norm of the last
+    gradient to the first and the last layer's theta. steps_per_second: since the reading before, evaluations not counted.
     """
 
     step: int
@@ -86,8 +86,8 @@ class Evaluation:
 @dataclass
 class Progress:
     """How far a training is. best_tables is the discretised network of the best evaluation so far, by (hard, soft) accuracy,
-    the later one of equals. exact_since is the first evaluation of the current unbroken run of exact ones. compile_seconds
-    is what the engine took to compile, which is not in seconds."""
+    the later one of equals; None for an ordinary network. exact_since is the first evaluation of the current unbroken run of
+    exact ones. compile_seconds is what the engine took to compile, which is not in seconds."""
 
     step: int = 0
     seconds: float = 0.0
@@ -107,7 +107,7 @@ class DivergedError(RuntimeError):
 
 def train(
     engine: Engine,
-    network: Network,
+    network: Model,
     items: Items,
     validation: Items,
     config: TrainConfig,
@@ -218,14 +218,17 @@ def rates(config: TrainConfig, step: int, n: int) -> NDArray[np.float32]:
 
 
 def evaluate(
-    engine: Engine, network: Network, validation: Items, progress: Progress, loss: float, steps_per_second: float
+    engine: Engine, network: Model, validation: Items, progress: Progress, loss: float, steps_per_second: float
 ) -> Evaluation:
     soft = right(network.readout, engine.soft(validation.inputs), validation.target).mean()
     hard = right(network.readout, engine.hard(validation.inputs), validation.target).mean()
-    tables = soft_tables(network, engine.parameters())
+    undecided = entropy = math.nan
+    if isinstance(network, Network):
+        tables = soft_tables(network, engine.parameters())
+        undecided, entropy = undecided_share(tables), mean_entropy(tables)
     norms = engine.gradient_norms()
     return Evaluation(
-        progress.step, progress.seconds, loss, float(soft), float(hard), undecided_share(tables), mean_entropy(tables),
+        progress.step, progress.seconds, loss, float(soft), float(hard), undecided, entropy,
         float(norms[0]), float(norms[-1]), steps_per_second,
     )  # fmt: skip
 
@@ -245,14 +248,15 @@ def _done(progress: Progress, config: TrainConfig) -> bool:
     )
 
 
-def _record(progress: Progress, reading: Evaluation, engine: Engine, network: Network) -> None:
+def _record(progress: Progress, reading: Evaluation, engine: Engine, network: Model) -> None:
     progress.curve.append(reading)
     better = progress.best is None or _rank(reading) > _rank(progress.best)
     progress.since_best = 0 if better else progress.since_best + 1
     if better or (progress.best is not None and _rank(reading) == _rank(progress.best)):
         progress.best = reading
         progress.best_parameters = engine.parameters()
-        progress.best_tables = RELAXATIONS[network.relaxation].truth_tables(progress.best_parameters["theta"])
+        if isinstance(network, Network):
+            progress.best_tables = RELAXATIONS[network.relaxation].truth_tables(progress.best_parameters["theta"])
     if reading.hard_accuracy == 1.0:
         progress.exact_in_a_row += 1
         progress.exact_since = progress.exact_since or reading
@@ -264,14 +268,15 @@ def _rank(reading: Evaluation) -> tuple[float, float]:
     return reading.hard_accuracy, reading.soft_accuracy
 
 
-def _culprit(engine: Engine, network: Network, items: Items, loss: float) -> str:
+def _culprit(engine: Engine, network: Model, items: Items, loss: float) -> str:
     """Where numbers stop being finite, from the inputs on: what a diverged step says."""
     if not np.isfinite(items.inputs).all():
         return "inputs that are not finite"
     parameters = engine.parameters()
-    if "thresholds" in parameters and not np.isfinite(parameters["thresholds"]).all():
-        return "thresholds that are not finite"
-    for index, layer in enumerate(network.layers):
+    for name, value in parameters.items():
+        if name != "theta" and not np.isfinite(value).all():
+            return f"{name} that {'are' if name.endswith('s') else 'is'} not finite"
+    for index, layer in enumerate(network.layers if isinstance(network, Network) else ()):
         if not np.isfinite(parameters["theta"][layer.param]).all():
             return f"parameters of layer {index + 1} that are not finite"
     bad = np.flatnonzero(~np.isfinite(engine.gradient_norms()))

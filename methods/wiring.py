@@ -28,14 +28,41 @@ def unique_wiring(n_signals: int, n_gates: int, arity: int, rng: np.random.Gener
     listed: list[tuple[int, ...]] = []
     if n_gates >= n_sets:
         listed = list(combinations(range(n_signals), arity)) * (n_gates // n_sets)
-    fan_in = np.vstack(
-        [np.array(listed, dtype=np.int32).reshape(len(listed), arity), _deal(n_signals, n_gates - len(listed), arity, rng)]
-    )
+    dealt = _distinct(_deal(n_signals, n_gates - len(listed), arity, rng), rng)
+    fan_in = np.vstack([np.array(listed, dtype=np.int32).reshape(len(listed), arity), dealt])
     return rng.permuted(rng.permutation(fan_in), axis=1).astype(np.int32)
 
 
+def aligned_wiring(n_signals: int, n_gates: int, arity: int, rng: np.random.Generator) -> NDArray[np.int32]:
+    """The first input of gate i is signal i, so that gates that copy their first input pass every signal straight through.
+
+    Through random wiring, copies of copies leave more of the signals unread with every layer. Where gates are more than
+    signals, the signals are gone through again; where they are fewer, the first inputs are spread evenly. The other inputs are
+    random, none read twice by a gate and none more than once more often than another as far as that allows.
+    Returns int32 (gate, arity); with fewer signals than inputs to a gate as unique_wiring.
+    Source: identity-aligned networks (arXiv 2607.21633); the construction is our own.
+    Raises ValueError if a size is below 1.
+    """
+    if n_signals < arity or arity == 1 or n_gates < 1:
+        return unique_wiring(n_signals, n_gates, arity, rng)
+    gates = np.arange(n_gates)
+    first = (gates % n_signals if n_gates >= n_signals else gates * n_signals // n_gates).astype(np.int32)
+    hands = _deal(n_signals, n_gates, arity - 1, rng)
+    for _ in range(_MAX_REPAIRS):
+        for gate in np.flatnonzero(np.any(hands == first[:, None], axis=1)):
+            mine = int(np.argmax(hands[gate] == first[gate]))
+            other, theirs = rng.integers(n_gates), rng.integers(arity - 1)
+            card, offered = hands[gate, mine], hands[other, theirs]
+            if card not in (first[other], *hands[other]) and offered not in (first[gate], *hands[gate]):
+                hands[gate, mine], hands[other, theirs] = hands[other, theirs], hands[gate, mine]
+    for gate in np.flatnonzero(np.any(hands == first[:, None], axis=1)):  # too few gates to swap with
+        mine = int(np.argmax(hands[gate] == first[gate]))
+        hands[gate, mine] = next(signal for signal in range(n_signals) if signal not in (first[gate], *hands[gate]))
+    return np.column_stack([first, hands]).astype(np.int32)
+
+
 def _deal(n_signals: int, n_gates: int, arity: int, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Deal shuffled decks of all signals to the gates; then swap cards between gates until no two hands are the same."""
+    """Deal shuffled decks of all signals to the gates: int32 (gate, arity), no signal twice to a gate."""
     cards: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
     dealt = 0
     while dealt < n_gates * arity:
@@ -45,7 +72,12 @@ def _deal(n_signals: int, n_gates: int, arity: int, rng: np.random.Generator) ->
         held = np.isin(deck, begun)
         cards.append(np.concatenate([deck[~held], deck[held]]))
         dealt += n_signals
-    hands = np.concatenate(cards)[: n_gates * arity].reshape(n_gates, arity).astype(np.int32)
+    return np.concatenate(cards)[: n_gates * arity].reshape(n_gates, arity).astype(np.int32)
+
+
+def _distinct(hands: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
+    """Swap cards between gates until no two hands are the same, or for long."""
+    n_gates, arity = hands.shape
     for _ in range(_MAX_REPAIRS):
         repeated = _repeated_sets(hands)
         if not len(repeated):
@@ -67,4 +99,4 @@ def _repeated_sets(hands: NDArray[np.int32]) -> NDArray[np.intp]:
 
 Wiring = Callable[[int, int, int, np.random.Generator], NDArray[np.int32]]
 
-WIRINGS: dict[str, Wiring] = {"unique": unique_wiring}
+WIRINGS: dict[str, Wiring] = {"unique": unique_wiring, "aligned": aligned_wiring}

@@ -48,7 +48,7 @@ def leaderboard(records: list[Record]) -> Table:
         table.add_row(
             f"{record.method} {record.task} s{record.seed}",
             record.status,
-            _accuracy(training.hard_accuracy) if training else "",
+            _accuracy(training.accuracy) if training else "",
             f"{training.gates_learned}→{_shown(compiled.gates)}" if training and compiled else "",
             _shown(training.seconds if training else None, ".1f"),
             best.backend if best else "",
@@ -73,9 +73,12 @@ def job_tables(record: Record) -> list[Table]:
         elif record.config.get("train", {}).get("confirm"):  # it was trained until exact
             spent.append("never exact")
         facts.add_row("trained", ", ".join(spent))
-        facts.add_row("accuracy", f"soft {_accuracy(training.soft_accuracy)}, discretised {_accuracy(training.hard_accuracy)}")
-        gates = " → ".join([f"{training.gates_learned} learned", *_gates_left(record)])
-        facts.add_row("gates", gates)
+        if training.hard_accuracy is None:
+            facts.add_row("accuracy", _accuracy(training.soft_accuracy))
+        else:
+            both = f"soft {_accuracy(training.soft_accuracy)}, discretised {_accuracy(training.hard_accuracy)}"
+            facts.add_row("accuracy", both)
+            facts.add_row("gates", " → ".join([f"{training.gates_learned} learned", *_gates_left(record)]))
         facts.add_row("parameters", str(training.parameters))
         tables.append(facts)
     if record.rows:

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from codegen.backends import BACKENDS, Stepper
 from codegen.circuit import Circuit
+from codegen.lower_readout import lowered
 from codegen.toolchain import ToolchainError
 from reports.record import Record
 from tasks.life import Rule, step
@@ -45,7 +46,7 @@ def render(record: Record, folder: Path, shape: Shape, gif: Path | None, png: Pa
     """
     if gif is None and png is None:
         raise ValueError("Name a file to write: --gif FILE or --png FILE.")
-    learned = Circuit.load(folder / str(record.circuit_file)).netlist
+    learned = lowered(Circuit.load(folder / str(record.circuit_file)))
     try:
         form, executable = "c", BACKENDS["c"](learned, 600)
     except ToolchainError:

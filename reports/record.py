@@ -19,18 +19,18 @@ class RecordError(ValueError):
 class Training:
     """How the network was trained. Seconds are wall time of the loop; compile_seconds, before it, is not among them.
 
-    soft_accuracy and hard_accuracy, of the network as trained and as discretised, are fractions of the whole test split, gap
-    their difference. validation_accuracy, of the discretised network that was chosen by it, loss, undecided and entropy
-    (see methods.readings) are of the evaluation whose network was kept. steps_to_exact, seconds_to_exact: until the first
-    evaluation of the unbroken exact run that the training ended in, None if it never was. first_gradient, last_gradient:
-    norms of the gradient to the first and last layer's parameters at the first evaluation. gate_types: for each layer, how
-    many gates are of which kind.
+    parameters: numbers that were trained. soft_accuracy and hard_accuracy, of the network as trained and as discretised, are
+    fractions of the whole test split, gap their difference. validation_accuracy, of the discretised network that was chosen
+    by it, loss, undecided and entropy (see methods.readings) are of the evaluation whose network was kept. steps_to_exact,
+    seconds_to_exact: until the first evaluation of the unbroken exact run that the training ended in, None if it never was.
+    first_gradient, last_gradient: norms of the gradient to the first and last layer's parameters at the first evaluation.
+    gate_types: for each layer, how many gates are of which kind. What is said of gates and of what they are discretised to is
+    None for an ordinary network, which has none.
     """
 
     engine: str
     threads: int
     parameters: int
-    gates_learned: int
     steps: int
     seconds: float
     compile_seconds: float
@@ -38,16 +38,22 @@ class Training:
     seconds_to_exact: float | None
     loss: float | None
     soft_accuracy: float
-    hard_accuracy: float
-    gap: float
     validation_accuracy: float
-    undecided: float
-    entropy: float
     first_gradient: float | None
     last_gradient: float | None
     steps_per_second: float | None
-    gate_evaluations_per_second: float | None
-    gate_types: list[dict[str, int]]
+    gates_learned: int | None = None
+    hard_accuracy: float | None = None
+    gap: float | None = None
+    undecided: float | None = None
+    entropy: float | None = None
+    gate_evaluations_per_second: float | None = None
+    gate_types: list[dict[str, int]] = field(default_factory=list)
+
+    @property
+    def accuracy(self) -> float:
+        """Of what the job ends in: the circuit, or the ordinary network."""
+        return self.soft_accuracy if self.hard_accuracy is None else self.hard_accuracy
 
 
 @dataclass
@@ -55,8 +61,9 @@ class Row:
     """One back end of a job. Absent values are None: the row's status and reason say why.
 
     isa: what its words are. batch: items at once, where it has a choice. gates, depth: of the circuit it runs. operators:
-    bitwise operators a word. exact: it agreed with both oracles, the circuit's and the task's, on every item checked.
-    ns_per_item, ns_per_item_min: median and least of ns_samples, nanoseconds an item in each block of `loops` runs.
+    bitwise operators a word. exact: it agreed with both oracles, the circuit's and the task's, on every item checked; None
+    where there is no circuit to agree with. ns_per_item, ns_per_item_min: median and least of ns_samples, nanoseconds an item
+    in each block of `loops` runs.
     ratio: times faster than the fastest neural-network row, with a 95 % interval.
     """
 
@@ -96,7 +103,7 @@ class Record:
     key: str
     status: str
     method: str
-    relaxation: str
+    relaxation: str | None
     task: str
     seed: int
     config: dict[str, Any]

@@ -49,8 +49,8 @@ def sweep_table(records: list[Record]) -> Table:
             _over(exact, median, lambda training: training.seconds_to_exact, ".1f"),
             _over(trained, median, lambda training: training.parameters, ",.0f"),
             _over(trained, mean, lambda training: 100 * training.soft_accuracy, ".1f"),
-            _over(trained, mean, lambda training: 100 * training.hard_accuracy, ".1f"),
-            _over(trained, mean, lambda training: 100 * training.gap, ".1f"),
+            _over(trained, mean, lambda training: _percent(training.hard_accuracy), ".1f"),
+            _over(trained, mean, lambda training: _percent(training.gap), ".1f"),
             _over(trained, median, lambda training: training.first_gradient, ".0e"),
         )
     return table
@@ -59,6 +59,10 @@ def sweep_table(records: list[Record]) -> Table:
 def _short(value: str) -> str:
     """A setting's value, a long list by its length."""
     return value if len(value) <= 16 or not value.startswith("[") else f"{value.count(',') + 1} items"
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * fraction
 
 
 def _over(

@@ -7,7 +7,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.circuit import Circuit
 from codegen.encoder import Encoder
 
 Bits = NDArray[np.bool_]
@@ -38,6 +37,20 @@ class Predictor(Protocol):
 
     def predict(self, features: NDArray[Any]) -> NDArray[np.int32]:
         """(item, feature) -> int32 (item,): the answers as binary numbers."""
+
+
+class Learned(Protocol):
+    """What a task needs of what was learned, such as a circuit: the answers that its forms must give."""
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """What makes bits of an item's own numbers, None where there is nothing to make."""
+
+    def bits(self, features: NDArray[Any]) -> NDArray[Any]:
+        """(item, feature) -> (item, input), what the forms are given."""
+
+    def answers(self, bits: NDArray[Any]) -> Bits:
+        """(item, input) -> bool (item, answer)."""
 
 
 class Workload(Protocol):
@@ -89,8 +102,8 @@ class Task(Protocol):
     test: Split
     encoder: Encoder | None  # what made the inputs of numbers, None where there are none, or where the network does it
 
-    def workload(self, circuit: Circuit) -> Workload:
-        """The work on which back ends are timed. circuit: what was learned, for tasks that have no oracle of their own."""
+    def workload(self, learned: Learned) -> Workload:
+        """The work on which back ends are timed. learned: says what is right, for tasks that have no oracle of their own."""
 
     def score(self, answers: Bits, split: Split) -> float:
         """The fraction of items, 0 to 1, that answers, bool (item, answer), get right: output bits, or a class in binary."""

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from codegen.circuit import Circuit
 from codegen.encoder import Encoder
-from tasks.base import Bits, Split, TaskError
+from tasks.base import Bits, Learned, Split, TaskError
 from tasks.rows import RowsWorkload, repeated
 
 MAX_INPUTS = 16
@@ -132,7 +131,7 @@ class Boolean:
         self.train = self.validation = self.test = truth(config)
         self.n_inputs, self.n_outputs = self.train.inputs.shape[1], self.train.target.shape[1]
 
-    def workload(self, circuit: Circuit) -> RowsWorkload:  # noqa: ARG002, the function says what is right
+    def workload(self, learned: Learned) -> RowsWorkload:  # noqa: ARG002, the function says what is right
         order = repeated(len(self.test.inputs))
         return RowsWorkload(self.test.inputs[order], self.test.target[order])
 

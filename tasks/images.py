@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from codegen.circuit import Circuit
 from codegen.encoder import Encoder
 from codegen.readout import from_binary
 from tasks import binarise
-from tasks.base import Bits, Split, TaskError
+from tasks.base import Bits, Learned, Split, TaskError
 from tasks.fetch import FASHION_MNIST, MNIST, DataSet, fetch, read_idx
 from tasks.rows import RowsWorkload, repeated
 
@@ -133,11 +132,11 @@ class ImageTask:
         self.test = split(test_pixels, test_labels)
         self.n_inputs = self.train.inputs.shape[1]
 
-    def workload(self, circuit: Circuit) -> RowsWorkload:
+    def workload(self, learned: Learned) -> RowsWorkload:
         order = repeated(len(self.test.inputs), least=_TIMED_ITEMS)
         features = self.test.raw[order]
-        bits = circuit.bits(features)
-        return RowsWorkload(bits, circuit.answers(bits), "image", features, circuit.encoder)
+        bits = learned.bits(features)
+        return RowsWorkload(bits, learned.answers(bits), "image", features, learned.encoder)
 
     def score(self, answers: Bits, split: Split) -> float:
         return float((from_binary(answers) == np.argmax(split.target, axis=1)).mean())

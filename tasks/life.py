@@ -13,9 +13,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from codegen.circuit import Circuit
 from codegen.encoder import Encoder
-from tasks.base import Bits, Split, TaskError, Verification
+from tasks.base import Bits, Learned, Split, TaskError, Verification
 
 N_NEIGHBOURHOODS = 512
 
@@ -154,7 +153,7 @@ class Life:
         board = np.random.default_rng(config.soup_seed).random((config.height, config.width)) < config.density
         self._workload = BoardWorkload(board, self.rule, config.edges == "torus")
 
-    def workload(self, circuit: Circuit) -> BoardWorkload:  # noqa: ARG002, the rule says what is right
+    def workload(self, learned: Learned) -> BoardWorkload:  # noqa: ARG002, the rule says what is right
         return self._workload
 
     def score(self, answers: Bits, split: Split) -> float:

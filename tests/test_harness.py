@@ -157,9 +157,9 @@ def test_a_compiler_that_fails_is_quoted_and_costs_only_its_rows(tmp_path):
 
 
 MISTAKES = {
-    "method=dlgm": "There is no method=dlgm. Did you mean dlgn? Choices: dlgn, warp, warp2, warp6.",
+    "method=dlgm": "There is no method=dlgm. Did you mean dlgn? Choices: dlgn, mlp, warp, warp2, warp6.",
     "task=live": "There is no task=live. Did you mean life?",
-    "experiment=life_publishd": "Did you mean life_published?",
+    "experiment=life_publishd": "Did you mean life_published",
     "backend.names=[numbat]": "Did you mean numba or numpy?",
     "task.rul=B3/S23": "There is no setting task.rul. Did you mean task.rule",
     "nonsense=1": "There is no setting nonsense.",
@@ -182,7 +182,7 @@ MISTAKES = {
     "engine=tensorflow": "There is no engine=tensorflow. Choices: torch, jax.",
     "train.schedule=linear": "train.schedule=linear",
     "train.batch_size=0": "train.batch_size=0",
-    "method.wiring=none": "There is no method.wiring=none here. Choices: unique.",
+    "method.wiring=none": "There is no method.wiring=none here. Choices: unique, aligned.",
     "runs_dir=/proc/none": "cannot be written",
     "task.rule=[": "Overrides are written name=value",
 }

@@ -480,7 +480,7 @@ def test_a_checkpoint_of_another_seed_is_refused_where_the_network_is_the_same(t
     path, training = tmp_path / "c", Training()
     training.interrupted(path)
     training.seed = 1
-    with pytest.raises(CheckpointError, match="of another network: its settings"):
+    with pytest.raises(CheckpointError, match="of another network: its seed"):
         training.run(training.engine(), path)
 
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from methods.wiring import unique_wiring
+from methods.wiring import WIRINGS, aligned_wiring, unique_wiring
 
 sizes = {"n_signals": st.integers(1, 40), "n_gates": st.integers(1, 120), "arity": st.integers(1, 6), "seed": st.integers(0, 99)}
 
 
 @settings(deadline=None)
-@given(**sizes)
-def test_fan_ins_are_in_range_and_read_no_signal_twice_where_there_are_enough(n_signals, n_gates, arity, seed):
-    fan_in = unique_wiring(n_signals, n_gates, arity, np.random.default_rng(seed))
+@given(wiring=st.sampled_from(sorted(WIRINGS)), **sizes)
+def test_fan_ins_are_in_range_and_read_no_signal_twice_where_there_are_enough(wiring, n_signals, n_gates, arity, seed):
+    fan_in = WIRINGS[wiring](n_signals, n_gates, arity, np.random.default_rng(seed))
     assert fan_in.shape == (n_gates, arity)
     assert fan_in.dtype == np.int32
     assert fan_in.min() >= 0
@@ -61,3 +61,21 @@ def test_the_seed_decides():
 def test_sizes_below_one_are_refused(size):
     with pytest.raises(ValueError, match="at least one signal, gate and input"):
         unique_wiring(*size, np.random.default_rng(0))
+
+
+@settings(deadline=None)
+@given(**sizes)
+def test_aligned_gates_read_the_signal_of_their_own_place_first(n_signals, n_gates, arity, seed):
+    first = aligned_wiring(n_signals, n_gates, arity, np.random.default_rng(seed))[:, 0]
+    if 1 < arity <= n_signals and n_gates >= n_signals:
+        assert first.tolist() == [gate % n_signals for gate in range(n_gates)]
+    elif 1 < arity <= n_signals:
+        assert len(set(first.tolist())) == n_gates
+        assert first.tolist() == sorted(first.tolist())
+
+
+def test_the_other_inputs_of_aligned_gates_are_balanced_and_the_same_from_a_seed():
+    fan_in = aligned_wiring(40, 400, 4, np.random.default_rng(1))
+    assert np.ptp(np.bincount(fan_in.ravel(), minlength=40)) <= 1
+    assert np.array_equal(fan_in, aligned_wiring(40, 400, 4, np.random.default_rng(1)))
+    assert not np.array_equal(fan_in, aligned_wiring(40, 400, 4, np.random.default_rng(2)))
