@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen import emit_numba
-from codegen.emit_c import LANES, count_operators, emit_c, emit_stencil, is_stencil
+from codegen.emit_c import LANES, WHOLE, count_operators, emit_c, emit_stencil, is_stencil, widest_gate
 from codegen.encoder import Encoder
 from codegen.netlist import Netlist
 from codegen.pack import pack_board, pack_items, unpack_board, unpack_items
-from codegen.passes import NAIVE, OPTIMISE_TWO_INPUT, PassReport, lower, run
+from codegen.passes import NAIVE, OPTIMISE_TERNARY, OPTIMISE_TWO_INPUT, Pass, PassReport, lower, run
 from codegen.simulate import check_bits, simulate
 from codegen.toolchain import Library, compile_library, find_compiler
 
@@ -199,7 +199,7 @@ class NumbaCircuit:
 
     def __init__(self, learned: Netlist) -> None:
         self.netlist, passes = run(learned, OPTIMISE_TWO_INPUT)
-        self.facts = Facts("numba", self.netlist.n_gates, self.netlist.depth, count_operators(self.netlist), tuple(passes))
+        self.facts = Facts("numba", self.netlist.n_gates, self.netlist.depth, count_operators(self.netlist, "c99"), tuple(passes))
         self._program = emit_numba.program(self.netlist)
 
     def evaluate(self, bits: Bits) -> Bits:
@@ -247,7 +247,7 @@ class CompiledStencil:
 
 
 class CompiledCircuit:
-    """A netlist, lowered to two-input gates, compiled to C for an instruction set (a key of emit_c.LANES).
+    """A netlist, lowered to gates that it prints, compiled to C for an instruction set (a key of emit_c.LANES).
 
     With an encoder it also takes items' own numbers: see predict.
     """
@@ -265,7 +265,7 @@ class CompiledCircuit:
         self.netlist, self.encoder = netlist, encoder
         source = emit_c(netlist, isa, _NAME, inline, encoder=encoder)
         library = compile_library(source, flags, timeout)
-        self.facts = Facts(isa, netlist.n_gates, netlist.depth, count_operators(netlist), tuple(passes), source, library)
+        self.facts = Facts(isa, netlist.n_gates, netlist.depth, count_operators(netlist, isa), tuple(passes), source, library)
         self._load(library.path)
 
     def _load(self, path: Path) -> None:
@@ -344,6 +344,11 @@ class HandWritten:
         return self._stencil.stepper(check_board(board), torus)
 
 
+def pipeline(isa: str) -> tuple[Pass, ...]:
+    """The passes before emit_c prints for the instruction set."""
+    return OPTIMISE_TERNARY if widest_gate(isa) == 3 else OPTIMISE_TWO_INPUT
+
+
 def _c_naive(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
     """The published style: learned gates less copies and dead gates, a uint64_t statement a gate, nothing else."""
     netlist, passes = run(learned, (*NAIVE, lower))
@@ -352,14 +357,21 @@ def _c_naive(learned: Netlist, timeout: float, encoder: Encoder | None = None) -
     return CompiledCircuit(netlist, passes, "c99", (optimisation,), False, timeout, encoder)
 
 
+def _level(netlist: Netlist) -> str:
+    """The optimisation that pays. Chunks are straight lines of gates: above -O1, gcc 12 took twice as long over a circuit of
+    25,000 for a gain within the noise."""
+    return "-O3" if netlist.n_gates <= WHOLE else "-O1"
+
+
 def _c_portable(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
     netlist, passes = run(learned, OPTIMISE_TWO_INPUT)
-    return CompiledCircuit(netlist, passes, "c99", ("-O3", "-std=c99"), True, timeout, encoder)
+    return CompiledCircuit(netlist, passes, "c99", (_level(netlist), "-std=c99"), True, timeout, encoder)
 
 
 def _c(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
-    netlist, passes = run(learned, OPTIMISE_TWO_INPUT)
-    return CompiledCircuit(netlist, passes, find_compiler().isa, ("-O3",), True, timeout, encoder)
+    isa = find_compiler().isa
+    netlist, passes = run(learned, pipeline(isa))
+    return CompiledCircuit(netlist, passes, isa, (_level(netlist),), True, timeout, encoder)
 
 
 # Each builds its form of the learned netlist; the number is the limit of one compiler run in seconds, and an encoder, if one

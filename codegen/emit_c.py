@@ -44,12 +44,19 @@ OPERATORS = {
 # Words in a register of each instruction set that the vector types reach.
 LANES = {"avx512": 8, "avx2": 4, "neon": 2, "c99": 1}
 
+_TERNARY_GATE = "TERNARY({c}, {b}, {a}, {table:#04x})"
+
 STENCIL_INPUTS = 9
 
 # A circuit of up to WHOLE gates is one function, which the loops that call it take in: board steppers need that. Of more, a
 # function has CHUNK. For a random circuit of 44,000 gates on AVX-512, gcc 12 took 17, 20, 25 and 33 s in chunks of 100, 200,
 # 400 and 2,000 gates, and 512 items took 36, 35, 36 and 44 us; in one function it did not finish in 4 minutes.
 WHOLE, CHUNK = 2000, 200
+
+
+def widest_gate(isa: str) -> int:
+    """Inputs of the widest gates that the instruction set has an instruction for, of each function: AVX-512 has ternary logic."""
+    return 3 if isa == "avx512" else 2
 
 
 def emit_c(
@@ -70,8 +77,9 @@ def emit_c(
     repeats it; for a netlist of nine inputs and one output NAME_steps and NAME_work_words (see stencil.c); and with an
     encoder, whose answers are numbers, NAME_predict_u8 and NAME_predict_f32 (see encode.c).
     """
-    if netlist.arity.max(initial=0) > 2:
-        raise ValueError("Expected gates of at most two inputs; call passes.lower on the netlist first.")
+    widest = widest_gate(isa)
+    if netlist.arity.max(initial=0) > widest:
+        raise ValueError(f"Expected gates of at most {widest} inputs for {isa}; call passes.lower on the netlist first.")
     if chunk is None:
         chunk = CHUNK if netlist.n_gates > WHOLE else WHOLE
     if chunk < 1:
@@ -107,11 +115,14 @@ def prelude(isa: str) -> str:
     """Headers, LANES and the word type V with its ZERO."""
     lanes = LANES[isa]
     vector = _VECTOR.replace("LANE_LIST", ", ".join(map(str, range(lanes))))
-    return f"{_INCLUDES}#define LANES {lanes}\n{vector if lanes > 1 else _SCALAR}"
+    return f"{_INCLUDES}#define LANES {lanes}\n{vector if lanes > 1 else _SCALAR}{_TERNARY if widest_gate(isa) == 3 else ''}"
 
 
-def count_operators(netlist: Netlist) -> int:
-    """Bitwise operators (& | ^ ~) that one evaluation of the emitted C takes a word, for a netlist without dead gates."""
+def count_operators(netlist: Netlist, isa: str) -> int:
+    """Operations that one evaluation of the emitted C takes a word, for a netlist without dead gates: bitwise operators
+    (& | ^ ~), or with instructions for gates of three inputs, a gate or an inverted output each."""
+    if widest_gate(isa) == 3:
+        return netlist.n_gates + int(netlist.inverted.sum())
     return sum(sum(line.count(operator) for operator in "&|^~") for line in _statements(netlist))
 
 
@@ -124,8 +135,9 @@ def _gate_statements(netlist: Netlist) -> list[str]:
     for gate, (table, fan_in, arity) in enumerate(
         zip(netlist.table.tolist(), netlist.fan_in.tolist(), netlist.arity.tolist(), strict=True)
     ):
-        operands = dict(zip("ab", (_signal(netlist, signal) for signal in fan_in[:arity]), strict=False))
-        lines.append(f"const V v{gate} = {OPERATORS[arity][table].format(**operands)};")
+        operands = dict(zip("abc", (_signal(netlist, signal) for signal in fan_in[:arity]), strict=False))
+        expression = _TERNARY_GATE.format(table=table, **operands) if arity == 3 else OPERATORS[arity][table].format(**operands)
+        lines.append(f"const V v{gate} = {expression};")
     return lines
 
 
@@ -243,6 +255,20 @@ typedef uint64_t V __attribute__((vector_size(8 * LANES)));
 #define ZERO ((V){0})
 #define ONLY_LANE(lane) ((V)(LANE_NUMBERS == ZERO + (uint64_t)(lane)))
 static const V LANE_NUMBERS __attribute__((unused)) = {LANE_LIST};
+"""
+
+_TERNARY = """\
+/* Any function of three words: bit 4a + 2b + c of the table, where a, b and c are their bits. */
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define TERNARY(a, b, c, table) ((V)_mm512_ternarylogic_epi64((__m512i)(a), (__m512i)(b), (__m512i)(c), table))
+#else
+#define MINTERM(table, row, term) ((table) >> (row) & 1 ? (term) : ZERO)
+#define BINARY(b, c, table)                                          \\
+    (MINTERM(table, 0, ~(b) & ~(c)) | MINTERM(table, 1, ~(b) & (c)) | \\
+     MINTERM(table, 2, (b) & ~(c)) | MINTERM(table, 3, (b) & (c)))
+#define TERNARY(a, b, c, table) ((~(a) & BINARY(b, c, table)) | ((a) & BINARY(b, c, (table) >> 4)))
+#endif
 """
 
 _EVAL = """\

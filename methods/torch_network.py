@@ -52,7 +52,7 @@ class TorchNetwork:
         return _TorchBatch(
             self._hard,
             [torch.from_numpy(np.ascontiguousarray(part)) for part in parts],
-            [self._hard(torch.zeros(bits.shape[1], size))] * n_parts,
+            [torch.zeros_like(self._hard(torch.zeros(bits.shape[1], size)))] * n_parts,
             self._network,
             len(bits),
         )

@@ -1,6 +1,7 @@
 """Records as tables: the leaderboard and one job's rows, for a terminal or as csv, Markdown or JSON."""
 
 import json
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from rich.table import Table
 from reports.record import COLUMNS, Record, Row, tidy
 
 FORMATS = ("rich", "csv", "md", "json")
+_FACT_COLUMNS = 66  # beside the facts' names, in a terminal of 80
 
 
 def frame(records: list[Record]) -> pd.DataFrame:
@@ -78,7 +80,8 @@ def job_tables(record: Record) -> list[Table]:
         else:
             both = f"soft {_accuracy(training.soft_accuracy)}, discretised {_accuracy(training.hard_accuracy)}"
             facts.add_row("accuracy", both)
-            facts.add_row("gates", " → ".join([f"{training.gates_learned} learned", *_gates_left(record)]))
+            gates = " → ".join([f"{training.gates_learned} learned", *_gates_left(record)])
+            facts.add_row("gates", textwrap.fill(gates, _FACT_COLUMNS))
         facts.add_row("parameters", str(training.parameters))
         tables.append(facts)
     if record.rows:

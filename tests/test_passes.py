@@ -3,11 +3,27 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from strategies import all_foldings_netlist, all_tables_netlist, netlists
 
 from codegen.equivalence import all_rows
+from codegen.lower_readout import lower_counts
 from codegen.netlist import Netlist
-from codegen.passes import NAIVE, OPTIMISE, OPTIMISE_TWO_INPUT, copies, lower, run, share, shrink, sweep
+from codegen.passes import (
+    NAIVE,
+    OPTIMISE,
+    OPTIMISE_TWO_INPUT,
+    copies,
+    cover_ternary,
+    lower,
+    lower_ternary,
+    run,
+    share,
+    shrink,
+    sweep,
+)  # fmt: skip
+from codegen.passes.cover import cover
+from codegen.readout import GroupSum
 from codegen.simulate import simulate
 
 AND, OR, XOR, NOT, COPY = 0b1000, 0b1110, 0b0110, 0b01, 0b10
@@ -21,7 +37,11 @@ def optimise(netlist):
     return run(netlist, OPTIMISE)[0]
 
 
-SHRINKING = [copies, shrink, share, sweep, naive, optimise]
+def cover_by_six(netlist):
+    return cover(netlist, 6)
+
+
+SHRINKING = [copies, shrink, share, sweep, naive, optimise, cover_by_six]
 
 
 def assert_equivalent(first, second):
@@ -38,10 +58,11 @@ def assert_keeps_the_contract(step, netlist):
 
 
 def assert_lowered(netlist):
-    result = lower(netlist)
-    assert_equivalent(netlist, result)
-    assert result.arity.max(initial=0) <= 2
-    assert lower(result).identical(result)
+    for step, widest in ((lower, 2), (lower_ternary, 3)):
+        result = step(netlist)
+        assert_equivalent(netlist, result)
+        assert result.arity.max(initial=0) <= widest
+        assert step(result).identical(result)
 
 
 def single_gates():
@@ -102,6 +123,32 @@ def test_lowering_leaves_lowered_netlists_alone(netlist):
 )
 def test_lowered_gate_takes_as_many_two_input_gates_as_it_must(table, arity, n_gates):
     assert lower(Netlist.from_gates(arity, [(table, tuple(range(arity)))], [arity])).n_gates == n_gates
+
+
+@settings(deadline=None, max_examples=60)
+@given(netlist=netlists(inputs=(0, 9), outputs=(0, 20)), k=st.integers(2, 6))
+def test_covers_have_gates_of_k_inputs_at_most_and_keep_the_contract(netlist, k):
+    lowered = lower(netlist) if k == 2 else lower_ternary(netlist)
+    assert_keeps_the_contract(lambda given: cover(given, k), lowered)
+    assert cover(lowered, k).arity.max(initial=0) <= k
+
+
+@pytest.mark.parametrize(("k", "n_gates"), [(2, 8), (3, 4), (4, 3), (5, 2), (6, 2)])
+def test_a_parity_of_nine_is_covered_by_as_few_gates_as_can_be(k, n_gates):
+    gates = [(XOR, (0, 1)), *((XOR, (9 + i, 2 + i)) for i in range(7))]
+    assert cover(Netlist.from_gates(9, gates, [16]), k).n_gates == n_gates
+
+
+def test_counters_of_two_input_gates_are_covered_by_two_ternary_gates_an_adder():
+    counter = lower_counts(Netlist.from_gates(63, [], range(63)), GroupSum(1, 1.0))
+    lowered, _ = run(counter, OPTIMISE_TWO_INPUT)
+    assert lowered.n_gates == 5 * 57
+    assert cover_ternary(lowered).n_gates == 2 * 57
+
+
+def test_wider_gates_than_are_to_cover_are_refused():
+    with pytest.raises(ValueError, match=r"at most 2 inputs.*the largest has 3"):
+        cover(Netlist.from_gates(3, [(0x96, (0, 1, 2))], [3]), 2)
 
 
 def test_copies_are_bypassed_but_stay():

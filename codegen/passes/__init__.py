@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from codegen.netlist import Netlist
 from codegen.passes.copies import copies
-from codegen.passes.lower import lower
+from codegen.passes.cover import cover_ternary
+from codegen.passes.lower import lower, lower_ternary
 from codegen.passes.share import share
 from codegen.passes.shrink import shrink
 from codegen.passes.sweep import sweep
@@ -23,8 +24,13 @@ OPTIMISE: tuple[Pass, ...] = (shrink, share, sweep)
 # For what prints two-input gates. Gates of three and more that were lowered have parts in common: of the two of a full adder,
 # six gates, one.
 OPTIMISE_TWO_INPUT: tuple[Pass, ...] = (*OPTIMISE, lower, share, sweep)
+# For what has an instruction for every gate of three inputs.
+OPTIMISE_TERNARY: tuple[Pass, ...] = (*OPTIMISE, lower_ternary, share, sweep, cover_ternary)
 
-__all__ = ["NAIVE", "OPTIMISE", "OPTIMISE_TWO_INPUT", "Pass", "PassReport", "copies", "lower", "run", "share", "shrink", "sweep"]
+__all__ = [
+    "NAIVE", "OPTIMISE", "OPTIMISE_TERNARY", "OPTIMISE_TWO_INPUT", "Pass", "PassReport", "copies", "cover_ternary", "lower",
+    "lower_ternary", "run", "share", "shrink", "sweep",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

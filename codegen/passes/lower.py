@@ -1,4 +1,5 @@
-"""Lower to two-input gates, the operators that C, numba and every word-wide instruction set have."""
+"""Lower to the gates that a back end prints: of two inputs, the operators that C, numba and every word-wide instruction set
+have, or of up to three, which AVX-512 has an instruction for."""
 
 from functools import cache
 
@@ -14,13 +15,22 @@ Recipe = tuple[tuple[int, tuple[int, ...]], ...]
 
 def lower(netlist: Netlist) -> Netlist:
     """Rewrite every gate of three or more inputs as gates of at most two. May add gates; never changes smaller ones."""
-    if netlist.arity.max(initial=0) <= 2:
+    return _lowered(netlist, 2)
+
+
+def lower_ternary(netlist: Netlist) -> Netlist:
+    """The same for gates of four or more inputs; those of three stay."""
+    return _lowered(netlist, 3)
+
+
+def _lowered(netlist: Netlist, widest: int) -> Netlist:
+    if netlist.arity.max(initial=0) <= widest:
         return netlist
     gates: list[tuple[int, tuple[int, ...]]] = []
     signal = list(range(netlist.n_inputs))  # where each old signal is found in the new netlist
     for table, fan_in, arity in zip(netlist.table.tolist(), netlist.fan_in.tolist(), netlist.arity.tolist(), strict=True):
         operands = [signal[old] for old in fan_in[:arity]]
-        for step, inputs in _recipe(table, arity):
+        for step, inputs in _recipe(table, arity) if arity > widest else [(table, range(arity))]:
             gates.append((step, tuple(operands[i] for i in inputs)))
             operands.append(netlist.n_inputs + len(gates) - 1)
         signal.append(operands[-1])
