@@ -41,7 +41,7 @@ from codegen.encoder import Encoder
 from codegen.equivalence import compare
 from codegen.lower_readout import lowered
 from codegen.measure import Protocol, Samples, pinned, quickest, ratio, time_arms
-from codegen.toolchain import NoCompilerError, ToolchainError
+from codegen.toolchain import CompileTimeoutError, NoCompilerError, ToolchainError
 from methods import ENGINES, METHODS, Goal, MethodError, thresholds
 from methods.checkpoint import CheckpointError
 from methods.engine import Engine, EngineConfig, EngineError, build_engine
@@ -400,6 +400,9 @@ def build_row(
             form = BACKENDS[row.backend](proof.netlist, timing.compile_seconds, proof.encoder)
     except NoCompilerError as error:
         row.status, row.reason = "skipped", str(error)
+        return None
+    except CompileTimeoutError as error:
+        row.status, row.reason = "timeout", str(error)
         return None
     except ToolchainError as error:
         row.status, row.reason = "failed", str(error)

@@ -29,6 +29,10 @@ class NoCompilerError(ToolchainError):
     """There is no C compiler here; the message says how to get one."""
 
 
+class CompileTimeoutError(ToolchainError):
+    """The compiler took longer than it was given."""
+
+
 @dataclass(frozen=True)
 class Compiler:
     """A C compiler that answered. native: the flags that aim it at this machine. macros: what it then predefines."""
@@ -129,7 +133,7 @@ def _compile(source: str, arguments: tuple[str, ...], library: Path, report: Pat
             except BaseException as error:
                 os.killpg(process.pid, signal.SIGKILL)
                 if isinstance(error, subprocess.TimeoutExpired):
-                    raise ToolchainError(
+                    raise CompileTimeoutError(
                         f"The C compiler did not finish in {timeout_seconds:g} s: {shown}."
                         " Allow it more with timing.compile_seconds=N."
                     ) from error

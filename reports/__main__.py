@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from reports.leaderboard import FORMATS, job_tables, leaderboard, notes, text
+from reports.publish import publish
 from reports.record import Record, RecordError, read_all
 from reports.sweep import sweep_table
 
@@ -80,6 +81,15 @@ def _show_life(options: argparse.Namespace, records: list[Record]) -> int:
     return 0
 
 
+def _publish(options: argparse.Namespace, records: list[Record]) -> int:
+    for key in options.keys:
+        try:
+            print(publish(_one(records, key), options.runs))
+        except (ValueError, OSError) as error:
+            raise ReportError(f"Not published: {error}") from error
+    return 0
+
+
 def _one(records: list[Record], key: str | None) -> Record:
     """The newest record, or the newest whose key starts with the one asked for."""
     chosen = [record for record in records if record.key.startswith(key or "")]
@@ -119,6 +129,10 @@ def _parser() -> argparse.ArgumentParser:
     life.add_argument("--width", type=int, default=96, help="cells (default: %(default)s)")
     life.add_argument("--steps", type=int, default=100, help="generations (default: %(default)s)")
     life.set_defaults(action=_show_life)
+
+    published = commands.add_parser("publish", parents=[common], help="put jobs' records into reports/published")
+    published.add_argument("keys", nargs="+", metavar="KEY", help="the job's key or its beginning")
+    published.set_defaults(action=_publish)
     return parser
 
 

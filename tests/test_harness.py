@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -302,3 +303,13 @@ def test_show_prints_a_failed_job_with_its_reason(tmp_path, capsys, finished_job
     said = capsys.readouterr().out
     assert "status failed" in said
     assert "The moon was in the wrong phase." in said
+
+
+@pytest.mark.skipif(shutil.which("cc") is None and shutil.which("gcc") is None, reason="no C compiler to outwait")
+def test_a_compiler_that_takes_too_long_costs_its_row_only(tmp_path):
+    settings = [*TINY, "backend.names=[numpy,c]", "timing.compile_seconds=0.01"]
+    done = run_harness("seed=123456", *settings, "runs_dir=r", cwd=tmp_path)  # of a circuit that nobody has compiled yet
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = only_job(tmp_path / "r")[1]
+    assert [row.status for row in record.rows] == ["ok", "timeout"]
+    assert "timing.compile_seconds" in record.rows[1].reason

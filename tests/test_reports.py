@@ -11,8 +11,9 @@ from PIL import Image
 
 from reports.leaderboard import quantity
 from reports.life import Shape, opening
+from reports.publish import PUBLISHED, publish
 from reports.record import COLUMNS, FILE, SCHEMA, Record, RecordError, Row, read_all, tidy
-from tests.conftest import run_reports
+from tests.conftest import ROOT, run_reports
 
 CONTRACT = {
     *("method", "relaxation", "task", "seed", "status", "soft_accuracy", "hard_accuracy", "compiled_accuracy", "exact"),
@@ -159,3 +160,41 @@ def test_the_opening_has_a_glider_alone_in_the_left_half():
     board = opening(Shape(32, 64, 1))
     assert board[:, :32].sum() == 5
     assert board[:, 32:].sum() > 100
+
+
+def ran(runs, **changes):
+    """A job's record as it lies in a folder of jobs, with a curve."""
+    facts = {"status": "ok", "reason": None, "dirty": False, "config": {"seed": 1, "runs_dir": str(runs)}}
+    facts |= {"choices": {"seed": "1", "runs_dir": str(runs)}, "command": f"python harness.py seed=1 runs_dir={runs}"}
+    record = bare_record(**{**facts, "circuit_file": "circuit.safetensors", "rows": [Row("c", source_file="c.c")], **changes})
+    (runs / record.key).mkdir()
+    record.write(runs / record.key)
+    (runs / record.key / "curve.csv").write_text("step,loss\n1,0.5\n")
+    return record
+
+
+def test_a_published_record_names_no_folder_of_the_machine(tmp_path):
+    runs, to = tmp_path / "runs", tmp_path / "published"
+    runs.mkdir()
+    folder = publish(ran(runs), runs, to)
+    assert sorted(path.name for path in folder.iterdir()) == ["curve.csv", FILE]
+    assert str(runs) not in (folder / FILE).read_text()
+    (published,) = read_all(to)
+    assert published.command == "python harness.py seed=1"
+    assert (published.config, published.choices) == ({"seed": 1}, {"seed": "1"})
+    assert (published.circuit_file, published.rows) == (None, [Row("c")])
+
+
+@pytest.mark.parametrize(("changes", "why"), [({"status": "failed"}, "status failed"), ({"dirty": True}, "without changes")])
+def test_what_nobody_could_run_again_is_not_published(tmp_path, changes, why):
+    ran(tmp_path, **changes)
+    done = run_reports("publish", "k", "--runs", str(tmp_path), cwd=ROOT)
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert not (PUBLISHED / "k").exists()
+
+
+def test_every_published_record_is_read_and_from_a_commit():
+    records = list(read_all(PUBLISHED))
+    assert all(isinstance(record, Record) and record.status == "ok" and not record.dirty for record in records)
+    assert all("/" not in record.command for record in records)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from codegen.cache import cache_dir
-from codegen.toolchain import Compiler, NoCompilerError, ToolchainError, compile_library, find_compiler
+from codegen.toolchain import Compiler, CompileTimeoutError, NoCompilerError, ToolchainError, compile_library, find_compiler
 
 ANSWER = "int answer(void) { return 42; }\n"
 
@@ -109,7 +109,7 @@ def test_compiler_that_takes_too_long_is_ended_with_its_children(empty_cache, fa
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     fake_compiler(f"(echo started; exec sleep 60) > {tmp_path}/pipe &\nwait\n")
-    with pytest.raises(ToolchainError, match=r"did not finish in 1 s: .*circuit\.c.*timing\.compile_seconds"):
+    with pytest.raises(CompileTimeoutError, match=r"did not finish in 1 s: .*circuit\.c.*timing\.compile_seconds"):
         compile_library(ANSWER, ("-O1",), timeout_seconds=1)
     assert read_until_closed(reader) == b"started\n"
     assert list((empty_cache / "libraries").iterdir()) == []

@@ -1,0 +1,102 @@
+"""Ordinary networks: they learn by the same loop, continue from checkpoints, are timed, and claim no circuit."""
+
+import numpy as np
+import pytest
+from networks import ADAMW, same_states, train_config
+
+from methods import METHODS, Goal, torch_network
+from methods.checkpoint import CheckpointError
+from methods.engine import EngineConfig, EngineError, build_engine
+from methods.ordinary import MLPConfig
+from methods.torch_network import TorchNetwork
+from methods.train import Items, train
+from reports.record import Record
+from tasks.life import CONWAY, truth
+from tests.conftest import run_harness
+
+
+def mlp(inputs, size=1, classes=False, widths=(16, 16), seed=0):
+    return METHODS["mlp"].build(MLPConfig("mlp", None, list(widths)), inputs, Goal(size, classes), np.random.default_rng(seed))
+
+
+def engine_of(network, parameters, items, name="torch", threads=1):
+    return build_engine(EngineConfig(name, threads, True, "cpu"), network, parameters, ADAMW, items.inputs, items.target, 0)
+
+
+@pytest.fixture
+def life():
+    split = truth(CONWAY)
+    return Items(split.inputs, split.target)
+
+
+@pytest.mark.parametrize("widths", [(), (5,), (16, 16)])
+def test_the_engine_and_the_timed_form_compute_the_network_written_out(life, widths):
+    network, parameters = mlp(life.inputs, 3, widths=widths)
+    x = life.inputs.astype(np.float32)
+    for layer in range(len(widths) + 1):
+        x = x @ parameters[f"weight{layer}"].T + parameters[f"bias{layer}"].T
+        x = np.maximum(x, 0) if layer < len(widths) else x
+    items = Items(life.inputs, np.tile(life.target, (1, 3)))
+    engine = engine_of(network, parameters, items)
+    assert np.allclose(engine.soft(life.inputs), x, rtol=1e-4, atol=1e-5)
+    assert np.array_equal(engine.hard(life.inputs), engine.soft(life.inputs))
+    sure = np.abs(x - 0.5).min(axis=1) > 1e-4
+    said = TorchNetwork(network, parameters, batch=100).evaluate(life.inputs)
+    assert np.array_equal(said[sure], (x > 0.5)[sure])
+
+
+def test_the_timed_form_says_the_class_in_binary_from_numbers(life):
+    numbers = np.random.default_rng(0).random((50, 9), dtype=np.float32)
+    network, parameters = mlp(numbers, 5, classes=True)
+    said = TorchNetwork(network, parameters, batch=7).evaluate(numbers)
+    values = engine_of(network, parameters, Items(numbers, np.eye(5, dtype=bool)[np.arange(50) % 5])).soft(numbers)
+    assert np.array_equal(said @ [1, 2, 4], np.argmax(values, axis=1))
+    assert torch_network.TorchNetwork(network, parameters).evaluate(numbers[:0]).shape == (0, 3)
+
+
+def test_it_learns_life_and_an_interrupted_training_ends_the_same(tmp_path, life):
+    network, parameters = mlp(life.inputs, widths=(64, 64))
+    config = train_config(max_steps=400, confirm=2)
+    progress = train(engine_of(network, parameters, life), network, life, life, config, 0, tmp_path / "a")
+    assert progress.best.hard_accuracy == progress.best.soft_accuracy == 1.0
+    assert progress.best_tables is None
+    assert np.isnan(progress.best.undecided)
+    part = train_config(max_steps=10, confirm=2)
+    train(engine_of(network, parameters, life), network, life, life, part, 0, tmp_path / "b")
+    again = train(engine_of(network, parameters, life), network, life, life, config, 0, tmp_path / "b")
+    assert again.step == progress.step
+    assert same_states(again.best_parameters, progress.best_parameters)
+
+
+def test_a_checkpoint_of_another_width_is_refused(tmp_path, life):
+    for widths, refused in (((8,), False), ((9,), True)):
+        network, parameters = mlp(life.inputs, widths=widths)
+        arguments = (network, life, life, train_config(max_steps=5), 0, tmp_path / "c")
+        if refused:
+            with pytest.raises(CheckpointError, match="of another network"):
+                train(engine_of(network, parameters, life), *arguments)
+        else:
+            train(engine_of(network, parameters, life), *arguments)
+
+
+def test_jax_does_not_train_it(life):
+    with pytest.raises(EngineError, match=r"method=mlp, train with engine=torch"):
+        engine_of(*mlp(life.inputs), life, name="jax")
+
+
+def test_a_job_is_scored_and_timed_and_leaves_no_circuit(tmp_path):
+    done = run_harness("method=mlp", "task=digits", "timing=quick", "train.max_steps=300", "runs_dir=r", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = tmp_path.glob("r/*/record.json")
+    record = Record.read(path)
+    assert (record.status, record.relaxation, record.circuit_file) == ("ok", None, None)
+    training = record.training
+    assert training.soft_accuracy > 0.9
+    assert (training.hard_accuracy, training.gap, training.gates_learned, training.gate_types) == (None, None, None, [])
+    (row,) = record.rows
+    assert (row.backend, row.status, row.exact, row.gates) == ("nn-torch", "ok", None, None)
+    assert abs(row.compiled_accuracy - training.soft_accuracy) < 0.01
+    assert row.ns_per_item > 0
+    assert row.end_to_end_ns_per_item > 0
+    assert "discretised" not in done.stdout
+    assert max(map(len, (line for line in done.stdout.splitlines() if "/record.json" not in line))) <= 80
