@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen import emit_numba
-from codegen.emit_c import LANES, WHOLE, count_operators, emit_c, emit_stencil, is_stencil, widest_gate
+from codegen.emit_c import LANES, WHOLE, count_operators, emit_c, emit_stencil, widest_gate
 from codegen.encoder import Encoder
 from codegen.netlist import Netlist
 from codegen.pack import pack_board, pack_items, unpack_board, unpack_items
 from codegen.passes import NAIVE, OPTIMISE_TERNARY, OPTIMISE_TWO_INPUT, Pass, PassReport, lower, run
+from codegen.rows import is_stencil
 from codegen.simulate import check_bits, simulate
 from codegen.toolchain import Library, compile_library, find_compiler
 
@@ -318,7 +319,7 @@ class CompiledCircuit:
 class HandWritten:
     """A task's hand-written C as a back end: what a competent programmer gets without learning anything.
 
-    functions: C text of ROW_SIGNALS, NAME_row and NAME_block, for the stepper that the circuits use too (see stencil.c).
+    functions: C text of ROW_SIGNALS, NAME_row and NAME_rule, for the stepper that the circuits use too (see stencil.c).
     It only steps boards, so `evaluate` asks it for the middle cell of 3x3 boards with dead edges.
     """
 

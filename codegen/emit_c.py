@@ -15,6 +15,7 @@ import numpy as np
 from codegen.emit_encoder import emit_encoder
 from codegen.encoder import Encoder
 from codegen.netlist import Netlist
+from codegen.rows import is_stencil, split_rows
 from codegen.schedule import reordered, schedule
 
 # The operators that C has, by two-input truth table (input 0, `a`, is the low bit of the row).
@@ -45,8 +46,6 @@ OPERATORS = {
 LANES = {"avx512": 8, "avx2": 4, "neon": 2, "c99": 1}
 
 _TERNARY_GATE = "TERNARY({c}, {b}, {a}, {table:#04x})"
-
-STENCIL_INPUTS = 9
 
 # A circuit of up to WHOLE gates is one function, which the loops that call it take in: board steppers need that. Of more, a
 # function has CHUNK. For a random circuit of 44,000 gates on AVX-512, gcc 12 took 17, 20, 25 and 33 s in chunks of 100, 200,
@@ -90,20 +89,21 @@ def emit_c(
         _EVAL.replace("N_IN", str(netlist.n_inputs)).replace("N_OUT", str(netlist.n_outputs)),
     ]
     if is_stencil(netlist):
-        parts += [_ROW_OF_CELLS, stencil_source()]
+        rows = split_rows(netlist)
+        parts += [
+            f"#define ROW_SIGNALS {rows.row.n_outputs}\n",
+            _function("INLINE void NAME_row(const V *in, V *out)", _statements(rows.row)),
+            _function("INLINE void NAME_rule(const V *in, V *out)", _statements(rows.rule)),
+            stencil_source(),
+        ]
     if encoder is not None:
         parts.append(emit_encoder(encoder, netlist.n_outputs))
     return "\n".join(parts).replace("NAME", name)
 
 
 def emit_stencil(functions: str, isa: str, name: str = "gatebench") -> str:
-    """C source of a board stepper around hand-written ROW_SIGNALS, NAME_row and NAME_block (see stencil.c)."""
+    """C source of a board stepper around hand-written ROW_SIGNALS, NAME_row and NAME_rule (see stencil.c)."""
     return "\n".join([prelude(isa), functions, stencil_source()]).replace("NAME", name)
-
-
-def is_stencil(netlist: Netlist) -> bool:
-    """Whether the netlist can step a board: nine inputs, the 3x3 neighbourhood in reading order, and one output."""
-    return netlist.n_inputs == STENCIL_INPUTS and netlist.n_outputs == 1
 
 
 def stencil_source() -> str:
@@ -120,7 +120,15 @@ def prelude(isa: str) -> str:
 
 def count_operators(netlist: Netlist, isa: str) -> int:
     """Operations that one evaluation of the emitted C takes a word, for a netlist without dead gates: bitwise operators
-    (& | ^ ~), or with instructions for gates of three inputs, a gate or an inverted output each."""
+    (& | ^ ~), or with instructions for gates of three inputs, a gate or an inverted output each. Of a netlist that steps
+    boards, those of a step, where what rows have in common is computed once."""
+    if is_stencil(netlist):
+        rows = split_rows(netlist)
+        return _n_operators(rows.row, isa) + _n_operators(rows.rule, isa)
+    return _n_operators(netlist, isa)
+
+
+def _n_operators(netlist: Netlist, isa: str) -> int:
     if widest_gate(isa) == 3:
         return netlist.n_gates + int(netlist.inverted.sum())
     return sum(sum(line.count(operator) for operator in "&|^~") for line in _statements(netlist))
@@ -287,13 +295,5 @@ void NAME_eval_times(const uint64_t *in, uint64_t *out, size_t n_blocks, size_t 
     for (; times > 0; times--) {
         NAME_eval(in, out, n_blocks);
     }
-}
-"""
-
-_ROW_OF_CELLS = """\
-/* A circuit of nine inputs reads the cells themselves. */
-#define ROW_SIGNALS 3
-INLINE void NAME_row(const V *in, V *out) {
-    memcpy(out, in, ROW_SIGNALS * sizeof(V));
 }
 """

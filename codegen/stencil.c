@@ -1,7 +1,7 @@
 /* Steps a board by two functions that come before this text:
  *
  *   NAME_row    the cells west of, at and east of each lane -> ROW_SIGNALS signals, computed once a row;
- *   NAME_block  those of the row above, the row and the row below -> the cells' next state.
+ *   NAME_rule  those of the row above, the row and the row below -> the cells' next state.
  *
  * A board is height x ceil(width / 64) words; cell x of a row is bit x % 64 of word x / 64, unused bits are zero. Rows
  * stream through a ring of three rows of signals, which stays in the first-level cache. A row is shifted by loading it one
@@ -76,7 +76,7 @@ INLINE V NAME_cells(const uint64_t *restrict above, const uint64_t *restrict her
         memcpy(&in[s + ROW_SIGNALS], here + s * pitch + i, sizeof(V));
         memcpy(&in[s + 2 * ROW_SIGNALS], below + s * pitch + i, sizeof(V));
     }
-    NAME_block(in, next);
+    NAME_rule(in, next);
     return next[0];
 }
 

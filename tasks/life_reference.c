@@ -24,7 +24,7 @@ INLINE void NAME_row(const V *in, V *out) {
     out[2] = in[1];
 }
 
-INLINE void NAME_block(const V *in, V *out) {
+INLINE void NAME_rule(const V *in, V *out) {
     /* The total of all nine, the cell included: ones + 2 (twos + carry) + 4 (fours), and so on. */
     const V cell = in[5];
     const V ones = SUM3(in[0], in[3], in[6]), carry = CARRY3(in[0], in[3], in[6]);

@@ -30,7 +30,7 @@ OTHER_BACKENDS = [name for name in BACKENDS if not name.startswith("c")]
 ODD_PARITY = """
 #define ROW_SIGNALS 1
 INLINE void NAME_row(const V *in, V *out) { out[0] = in[0] ^ in[1] ^ in[2]; }
-INLINE void NAME_block(const V *in, V *out) { out[0] = in[0] ^ in[1] ^ in[2]; }
+INLINE void NAME_rule(const V *in, V *out) { out[0] = in[0] ^ in[1] ^ in[2]; }
 """
 
 # Steps boards between pages that may not be touched: a stray read or write of theirs ends the process.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from codegen.netlist import Netlist
 from codegen.passes.copies import copies
 from codegen.passes.cover import cover_ternary
+from codegen.passes.decompose import decompose
 from codegen.passes.lower import lower, lower_ternary
 from codegen.passes.share import share
 from codegen.passes.shrink import shrink
@@ -23,13 +24,14 @@ NAIVE: tuple[Pass, ...] = (copies, sweep)
 OPTIMISE: tuple[Pass, ...] = (shrink, share, sweep)
 # For what prints two-input gates. Gates of three and more that were lowered have parts in common: of the two of a full adder,
 # six gates, one.
-OPTIMISE_TWO_INPUT: tuple[Pass, ...] = (*OPTIMISE, lower, share, sweep)
+_LOWER: tuple[Pass, ...] = (lower, share, sweep)
+OPTIMISE_TWO_INPUT: tuple[Pass, ...] = (*OPTIMISE, *_LOWER, decompose, *_LOWER)
 # For what has an instruction for every gate of three inputs.
-OPTIMISE_TERNARY: tuple[Pass, ...] = (*OPTIMISE, lower_ternary, share, sweep, cover_ternary)
+OPTIMISE_TERNARY: tuple[Pass, ...] = (*OPTIMISE, lower_ternary, share, sweep, cover_ternary, decompose)
 
 __all__ = [
-    "NAIVE", "OPTIMISE", "OPTIMISE_TERNARY", "OPTIMISE_TWO_INPUT", "Pass", "PassReport", "copies", "cover_ternary", "lower",
-    "lower_ternary", "run", "share", "shrink", "sweep",
+    "NAIVE", "OPTIMISE", "OPTIMISE_TERNARY", "OPTIMISE_TWO_INPUT", "Pass", "PassReport", "copies", "cover_ternary", "decompose",
+    "lower", "lower_ternary", "run", "share", "shrink", "sweep",
 ]  # fmt: skip
 
 
