@@ -108,14 +108,13 @@ def emit_stencil(functions: str, isa: str, name: str = "gatebench") -> str:
 
 def stencil_source() -> str:
     """The text of stencil.c, in terms of NAME, LANES and V."""
-    return files("codegen").joinpath("stencil.c").read_text()
+    return _SHIFTS + files("codegen").joinpath("stencil.c").read_text()
 
 
 def prelude(isa: str) -> str:
     """Headers, LANES and the word type V with its ZERO."""
     lanes = LANES[isa]
-    vector = _VECTOR.replace("LANE_LIST", ", ".join(map(str, range(lanes))))
-    return f"{_INCLUDES}#define LANES {lanes}\n{vector if lanes > 1 else _SCALAR}{_TERNARY if widest_gate(isa) == 3 else ''}"
+    return f"{_INCLUDES}#define LANES {lanes}\n{_VECTOR if lanes > 1 else _SCALAR}{_TERNARY if widest_gate(isa) == 3 else ''}"
 
 
 def count_operators(netlist: Netlist, isa: str) -> int:
@@ -255,14 +254,11 @@ _INCLUDES = """\
 _SCALAR = """\
 typedef uint64_t V;
 #define ZERO UINT64_C(0)
-#define ONLY_LANE(lane) ((lane) == 0 ? ~ZERO : ZERO)
 """
 
 _VECTOR = """\
 typedef uint64_t V __attribute__((vector_size(8 * LANES)));
 #define ZERO ((V){0})
-#define ONLY_LANE(lane) ((V)(LANE_NUMBERS == ZERO + (uint64_t)(lane)))
-static const V LANE_NUMBERS __attribute__((unused)) = {LANE_LIST};
 """
 
 _TERNARY = """\
@@ -277,6 +273,19 @@ _TERNARY = """\
      MINTERM(table, 2, (b) & ~(c)) | MINTERM(table, 3, (b) & (c)))
 #define TERNARY(a, b, c, table) ((~(a) & BINARY(b, c, table)) | ((a) & BINARY(b, c, (table) >> 4)))
 #endif
+"""
+
+_SHIFTS = """\
+/* The cells west and east of each lane; before, after: the words one further west and east. */
+#if defined(__AVX512VBMI2__) && LANES == 8
+#include <immintrin.h>
+#define FROM_WEST(cells, before) ((V)_mm512_shldi_epi64((__m512i)(cells), (__m512i)(before), 1))
+#define FROM_EAST(cells, after) ((V)_mm512_shrdi_epi64((__m512i)(cells), (__m512i)(after), 1))
+#else
+#define FROM_WEST(cells, before) ((cells) << 1 | (before) >> 63)
+#define FROM_EAST(cells, after) ((cells) >> 1 | (after) << 63)
+#endif
+
 """
 
 _EVAL = """\
