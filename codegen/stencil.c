@@ -22,9 +22,23 @@ static size_t NAME_room(size_t height, size_t width) {
     return (2 * LANES + 1 + (height + 1) * NAME_pitch(width)) / 512 * 512 + 768;
 }
 
-/* Words of scratch memory that NAME_steps needs: two boards, and signals of three rows. */
+/* A board that the second-level cache cannot hold is stepped in tiles of whole rows that it can, several generations at a
+ * time: each tile begins with as many rows more on both sides, of which every generation spoils one. */
+#ifndef TILE_WORDS
+#define TILE_WORDS (UINT64_C(1) << 16)
+#endif
+#define TILE_STEPS 16
+
+/* Rows of a tile, those that get spoilt among them; 0 if the board is not cut. */
+static size_t NAME_tile_rows(size_t height, size_t width) {
+    const size_t rows = TILE_WORDS / NAME_pitch(width);
+    return rows >= height || rows < 4 * TILE_STEPS ? 0 : rows;
+}
+
+/* Words of scratch memory that NAME_steps needs: two boards, two tiles, and signals of three rows. */
 size_t NAME_work_words(size_t height, size_t width) {
-    return 2 * NAME_room(height, width) + 3 * ROW_SIGNALS * NAME_pitch(width);
+    const size_t rows = NAME_tile_rows(height, width);
+    return 2 * NAME_room(height, width) + (rows ? 2 * NAME_room(rows, width) : 0) + 3 * ROW_SIGNALS * NAME_pitch(width);
 }
 
 /* The signals of the vector at a word of a row. */
@@ -93,19 +107,19 @@ INLINE void NAME_strip(const uint64_t *above, const uint64_t *from, const uint64
 #undef NAME_DO
 }
 
-/* The next generation of a board; dead: a row of dead cells. */
-static void NAME_sweep(const uint64_t *from, uint64_t *to, const uint64_t *dead, size_t height, size_t width, int torus,
-                       uint64_t *signals) {
+/* The next generation of rows; before, after: the rows before and after them. */
+static void NAME_sweep(const uint64_t *from, uint64_t *to, const uint64_t *before, const uint64_t *after, size_t height,
+                       size_t width, int torus, uint64_t *signals) {
     const size_t words = (width + 63) / 64, pitch = NAME_pitch(width);
     (void)signals;
     for (size_t y = 0; y < height; y += BLOCK_ROWS) {
         const size_t n = height - y < BLOCK_ROWS ? height - y : BLOCK_ROWS;
-        const uint64_t *above = y > 0 ? from + (y - 1) * pitch : torus ? from + (height - 1) * pitch : dead;
-        const uint64_t *after = y + n < height ? from + (y + n) * pitch : torus ? from : dead;
+        const uint64_t *above = y > 0 ? from + (y - 1) * pitch : before;
+        const uint64_t *below = y + n < height ? from + (y + n) * pitch : after;
         size_t i = 0;
         for (; i + LANES <= words; i += LANES)
-            NAME_strip(above + i, from + y * pitch + i, after + i, to + y * pitch + i, n, pitch, LANES);
-        if (i < words) NAME_strip(above + i, from + y * pitch + i, after + i, to + y * pitch + i, n, pitch, words - i);
+            NAME_strip(above + i, from + y * pitch + i, below + i, to + y * pitch + i, n, pitch, LANES);
+        if (i < words) NAME_strip(above + i, from + y * pitch + i, below + i, to + y * pitch + i, n, pitch, words - i);
         for (size_t row = y; row < y + n; row++) NAME_wrap(to + row * pitch, width, torus);
     }
 }
@@ -137,16 +151,16 @@ static void NAME_cells(const uint64_t *restrict above, const uint64_t *restrict 
     }
 }
 
-/* The next generation of a board, row by row: signals pass through a ring of three rows, in loops along the row, which
- * compilers turn into vectors by themselves. dead: a row of dead cells. */
-static void NAME_sweep(const uint64_t *from, uint64_t *to, const uint64_t *dead, size_t height, size_t width, int torus,
-                       uint64_t *signals) {
+/* The next generation of rows, one by one: signals pass through a ring of three rows, in loops along the row, which
+ * compilers turn into vectors by themselves. before, after: the rows before and after them. */
+static void NAME_sweep(const uint64_t *from, uint64_t *to, const uint64_t *before, const uint64_t *after, size_t height,
+                       size_t width, int torus, uint64_t *signals) {
     const size_t words = (width + 63) / 64, pitch = NAME_pitch(width);
     uint64_t *above = signals, *here = above + ROW_SIGNALS * pitch, *below = here + ROW_SIGNALS * pitch;
-    NAME_load(torus ? from + (height - 1) * pitch : dead, above, words, pitch);
+    NAME_load(before, above, words, pitch);
     NAME_load(from, here, words, pitch);
     for (size_t y = 0; y < height; y++) {
-        NAME_load(y + 1 < height ? from + (y + 1) * pitch : torus ? from : dead, below, words, pitch);
+        NAME_load(y + 1 < height ? from + (y + 1) * pitch : after, below, words, pitch);
         NAME_cells(above, here, below, to + y * pitch, words, pitch);
         NAME_wrap(to + y * pitch, width, torus);
         uint64_t *oldest = above;
@@ -158,20 +172,55 @@ static void NAME_sweep(const uint64_t *from, uint64_t *to, const uint64_t *dead,
 
 #endif
 
+/* `steps` generations of a board, tile by tile. dead: a row of dead cells. */
+static void NAME_tiles(const uint64_t *from, uint64_t *to, const uint64_t *dead, size_t height, size_t width, int torus,
+                       size_t steps, uint64_t *tile, uint64_t *signals) {
+    const size_t words = (width + 63) / 64, pitch = NAME_pitch(width), rows = NAME_tile_rows(height, width);
+    for (size_t y = 0; y < height; y += rows - 2 * steps) {
+        const size_t n = height - y < rows - 2 * steps ? height - y : rows - 2 * steps;
+        /* Beyond a dead edge there is nothing to spoil. */
+        const size_t before = torus || y >= steps ? steps : y;
+        const size_t after = torus || height - y - n >= steps ? steps : height - y - n;
+        uint64_t *now = tile + LANES + 1, *next = now + NAME_room(rows, width);
+        for (size_t i = 0; i < before + n + after; i++) {
+            memcpy(now + i * pitch, from + (y + height - before + i) % height * pitch, words * sizeof(uint64_t));
+            NAME_wrap(now + i * pitch, width, torus);
+        }
+        for (size_t step = 0; step < steps; step++) {
+            NAME_sweep(now, next, dead, dead, before + n + after, width, torus, signals);
+            uint64_t *done = next;
+            next = now;
+            now = done;
+        }
+        for (size_t i = 0; i < n; i++) {
+            memcpy(to + (y + i) * pitch, now + (before + i) * pitch, words * sizeof(uint64_t));
+            NAME_wrap(to + (y + i) * pitch, width, torus);
+        }
+    }
+}
+
 /* Advance a board by `steps` generations, in place; height and width at least 1, work of NAME_work_words words. */
 void NAME_steps(uint64_t *board, size_t height, size_t width, int torus, size_t steps, uint64_t *work) {
     const size_t words = (width + 63) / 64, pitch = NAME_pitch(width), room = NAME_room(height, width);
-    uint64_t *from = work + LANES + 1, *to = from + room, *signals = work + 2 * room;
-    memset(work, 0, 2 * room * sizeof(uint64_t));
+    const size_t tile_rows = NAME_tile_rows(height, width);
+    uint64_t *from = work + LANES + 1, *to = from + room, *tile = work + 2 * room;
+    uint64_t *signals = tile + (tile_rows ? 2 * NAME_room(tile_rows, width) : 0);
+    memset(work, 0, (size_t)(signals - work) * sizeof(uint64_t));
     for (size_t y = 0; y < height; y++) {
         memcpy(from + y * pitch, board + y * words, words * sizeof(uint64_t));
         NAME_wrap(from + y * pitch, width, torus);
     }
-    for (size_t step = 0; step < steps; step++) {
-        NAME_sweep(from, to, from + height * pitch, height, width, torus, signals);
+    while (steps > 0) {
+        const uint64_t *dead = from + height * pitch;
+        const size_t at_once = !tile_rows ? 1 : steps < TILE_STEPS ? steps : TILE_STEPS;
+        if (tile_rows)
+            NAME_tiles(from, to, dead, height, width, torus, at_once, tile, signals);
+        else
+            NAME_sweep(from, to, torus ? dead - pitch : dead, torus ? from : dead, height, width, torus, signals);
         uint64_t *done = to;
         to = from;
         from = done;
+        steps -= at_once;
     }
     for (size_t y = 0; y < height; y++) {
         memcpy(board + y * words, from + y * pitch, words * sizeof(uint64_t));

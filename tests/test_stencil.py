@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from strategies import busy_stencil, stencils
 
-from codegen.backends import BACKENDS, CompiledCircuit, HandWritten, second_copy
+from codegen.backends import BACKENDS, CompiledCircuit, HandWritten, pipeline, second_copy
 from codegen.emit_c import LANES
 from codegen.equivalence import all_rows
 from codegen.netlist import Netlist
@@ -104,6 +104,17 @@ def test_busy_stencil_needs_all_nine_cells_and_makes_life_out_of_nothing():
     after = simulate(busy_stencil(), all_rows(9))[:, 0]
     assert after[0]
     assert all(np.any(after != after[np.arange(512) ^ (1 << cell)]) for cell in range(9))
+
+
+@pytest.mark.parametrize("torus", [True, False])
+@pytest.mark.parametrize("isa", LANES)
+def test_boards_that_are_cut_into_tiles_step_like_whole_ones(isa, torus):
+    netlist, passes = run(busy_stencil(), pipeline(isa))
+    in_tiles = CompiledCircuit(netlist, passes, isa, ("-O2", "-DTILE_WORDS=200"), True, SECONDS)  # 64 rows at least
+    for shape, steps in (((150, 100), 5), ((67, 130), 16), ((200, 64), 37), ((101, 127), 1)):
+        stepper = in_tiles.stepper(drawn_board(shape), torus)
+        stepper.run(steps)
+        np.testing.assert_array_equal(stepper.board(), stepped_one_by_one(netlist, drawn_board(shape), torus, steps))
 
 
 @pytest.mark.parametrize("torus", [True, False])
