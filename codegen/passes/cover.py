@@ -12,11 +12,11 @@ from numba import njit
 from codegen.netlist import Netlist
 from codegen.passes.share import share
 from codegen.passes.sweep import sweep
+from codegen.truth_table import MAX_ARITY
 
-# Cuts kept a gate, and rounds of improvement: twice as many of either made random and learned circuits 1 % smaller at most.
+# Cuts kept a gate, and rounds of improvement.
 _N_CUTS = 8
 _FLOW_ROUNDS, _AREA_ROUNDS = 2, 3
-_MAX_LEAVES = 6
 
 
 def cover_ternary(netlist: Netlist) -> Netlist:
@@ -104,11 +104,11 @@ def _enumerate(n_inputs, table, fan_in, arity, k, readers, leaves, sizes, tables
     # Cuts of the fan-ins so far, and which cut of each was taken (-1: the fan-in itself is a leaf).
     partial = np.empty((room, k), np.int32)
     partial_size = np.empty(room, np.int64)
-    partial_choice = np.empty((room, _MAX_LEAVES), np.int64)
+    partial_choice = np.empty((room, MAX_ARITY), np.int64)
     partial_flow = np.empty(room, np.float32)
     some = np.empty((_N_CUTS, k), np.int32)
     some_size = np.empty(_N_CUTS, np.int64)
-    some_choice = np.empty((_N_CUTS, _MAX_LEAVES), np.int64)
+    some_choice = np.empty((_N_CUTS, MAX_ARITY), np.int64)
     for gate in range(len(table)):
         some_size[0] = 0
         n_some = 1

@@ -20,7 +20,7 @@ from codegen.netlist import Netlist
 from codegen.simulate import simulate
 
 N_CELLS = 9
-_BEAM = 32  # twice as many found nothing smaller for any rule tried
+_BEAM = 32
 _RAW = (0xAA, 0xCC, 0xF0)  # a row's cells themselves, as functions of the row
 _ROWS = ((0, 1, 2), (3, 4, 5), (6, 7, 8))
 # Of three or four classes, those that a bit can be true for so that any two of these bits tell the classes apart.
