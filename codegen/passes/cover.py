@@ -297,22 +297,24 @@ def _choose_by_area(n_inputs, leaves, sizes, n_cuts, best, count, stack):
         if count[n_inputs + gate] == 0:
             continue
         old = best[gate]
-        least = _give_up(n_inputs, gate, leaves, sizes, best, count, stack)
+        least = _read(n_inputs, gate, leaves, sizes, best, count, stack, -1)
         chosen = old
         for cut in range(n_cuts[gate]):
             if cut != old:
                 best[gate] = cut
-                area = _take(n_inputs, gate, leaves, sizes, best, count, stack)
-                _give_up(n_inputs, gate, leaves, sizes, best, count, stack)
+                area = _read(n_inputs, gate, leaves, sizes, best, count, stack, 1)
+                _read(n_inputs, gate, leaves, sizes, best, count, stack, -1)
                 if area < least:
                     least, chosen = area, cut
         best[gate] = chosen
-        _take(n_inputs, gate, leaves, sizes, best, count, stack)
+        _read(n_inputs, gate, leaves, sizes, best, count, stack, 1)
 
 
 @njit(cache=True)
-def _take(n_inputs, gate, leaves, sizes, best, count, stack):
-    """Read the leaves of the gate's cut, and of those that were not read before; returns how many gates that takes."""
+def _read(n_inputs, gate, leaves, sizes, best, count, stack, by):
+    """Read the leaves of the gate's cut once more (by 1) or less (by -1), and those of gates that are thereby read for the
+    first time or no longer; returns how many gates that takes or frees, this one among them."""
+    turned = 1 if by > 0 else 0  # the count of a gate that now is, or is not, needed
     area, depth = 0, 1
     stack[0] = gate
     while depth > 0:
@@ -321,26 +323,8 @@ def _take(n_inputs, gate, leaves, sizes, best, count, stack):
         area += 1
         for place in range(sizes[of, best[of]]):
             leaf = leaves[of, best[of], place]
-            if leaf >= n_inputs and count[leaf] == 0:
-                stack[depth] = leaf - n_inputs
-                depth += 1
-            count[leaf] += 1
-    return area
-
-
-@njit(cache=True)
-def _give_up(n_inputs, gate, leaves, sizes, best, count, stack):
-    """The reverse of _take."""
-    area, depth = 0, 1
-    stack[0] = gate
-    while depth > 0:
-        depth -= 1
-        of = stack[depth]
-        area += 1
-        for place in range(sizes[of, best[of]]):
-            leaf = leaves[of, best[of], place]
-            count[leaf] -= 1
-            if leaf >= n_inputs and count[leaf] == 0:
+            count[leaf] += by
+            if leaf >= n_inputs and count[leaf] == turned:
                 stack[depth] = leaf - n_inputs
                 depth += 1
     return area

@@ -194,8 +194,7 @@ class _Search:
     def _finished(self, state: _State) -> _State:
         if len(state.signals) == 1 and state.values[1]:
             return state
-        table = int.from_bytes(np.packbits(state.values, bitorder="little").tobytes(), "little")
-        gate = self._gate(table, state.signals)
+        gate = self._gate(_packed(state.values), state.signals)
         return _State((gate,), np.array([False, True]), np.array([True, True]), state.gates | {gate}, state.saved)
 
     def _steps(self, state: _State) -> Iterator[_State]:
