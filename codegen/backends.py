@@ -10,22 +10,26 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codegen import emit_numba
 from codegen.emit_c import LANES, WHOLE, count_operators, emit_c, emit_stencil, widest_gate
+from codegen.emit_items import MAX_ANSWER_BITS
 from codegen.encoder import Encoder
 from codegen.netlist import Netlist
 from codegen.pack import pack_board, pack_items, unpack_board, unpack_items
 from codegen.passes import NAIVE, OPTIMISE_TERNARY, OPTIMISE_TWO_INPUT, Pass, PassReport, lower, run
+from codegen.readout import Readout
 from codegen.rows import is_stencil
 from codegen.simulate import check_bits, simulate
 from codegen.toolchain import Library, compile_library, find_compiler
 
 Bits = NDArray[np.bool_]
+
+_Number = TypeVar("_Number", np.int32, np.float32, np.bool_)
 
 _NAME = "gatebench"  # prefix of the functions in every library
 
@@ -247,10 +251,19 @@ class CompiledStencil:
         return _Words(pack_board(board), width, advance)
 
 
+# What a call from outside costs is then shared by all evaluations.
+_EVAL_TIMES = f"""
+void {_NAME}_eval_times(const uint64_t *in, uint64_t *out, size_t n_blocks, size_t times) {{
+    for (; times > 0; times--) {_NAME}_eval(in, out, n_blocks);
+}}
+"""
+
+
 class CompiledCircuit:
     """A netlist, lowered to gates that it prints, compiled to C for an instruction set (a key of emit_c.LANES).
 
-    With an encoder it also takes items' own numbers: see predict.
+    With an encoder it also takes items' own numbers: see answers and predict. With a readout, whose counts the netlist then
+    gives behind the answer (see lower_readout.lower_answer), also scores.
     """
 
     def __init__(
@@ -262,17 +275,18 @@ class CompiledCircuit:
         inline: bool,
         timeout: float,
         encoder: Encoder | None = None,
+        readout: Readout | None = None,
     ) -> None:
-        self.netlist, self.encoder = netlist, encoder
-        source = emit_c(netlist, isa, _NAME, inline, encoder=encoder)
+        self.netlist, self.encoder, self.readout = netlist, encoder, readout
+        source = emit_c(netlist, isa, _NAME, inline, encoder=encoder, readout=readout) + _EVAL_TIMES
         library = compile_library(source, flags, timeout)
         self.facts = Facts(isa, netlist.n_gates, netlist.depth, count_operators(netlist, isa), tuple(passes), source, library)
         self._load(library.path)
 
     def _load(self, path: Path) -> None:
         """Bind the functions of a library of this circuit."""
-        library = ctypes.CDLL(str(path))
-        eval_times = getattr(library, f"{_NAME}_eval_times")
+        self._library = ctypes.CDLL(str(path))
+        eval_times = getattr(self._library, f"{_NAME}_eval_times")
         eval_times.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
         eval_times.restype = None
 
@@ -280,14 +294,7 @@ class CompiledCircuit:
             eval_times(blocks.ctypes.data, out.ctypes.data, len(blocks), times)
 
         self._evaluate = evaluate
-        self._predict = {}
-        if self.encoder is not None:
-            for dtype, kind in ((np.uint8, "u8"), (np.float32, "f32")):
-                predict = getattr(library, f"{_NAME}_predict_{kind}")
-                predict.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
-                predict.restype = None
-                self._predict[np.dtype(dtype)] = predict
-        self._stencil = CompiledStencil(library, _NAME) if is_stencil(self.netlist) else None
+        self._stencil = CompiledStencil(self._library, _NAME) if is_stencil(self.netlist) else None
 
     def evaluate(self, bits: Bits) -> Bits:
         return _evaluated(self.batch(bits))
@@ -295,20 +302,43 @@ class CompiledCircuit:
     def batch(self, bits: Bits) -> Batch:
         return _Blocks.of(self.netlist, bits, LANES[self.facts.isa], self._evaluate)
 
-    def predict(self, features: NDArray[Any]) -> NDArray[np.int32]:
-        """The answers to items' own numbers, (item, feature) -> int32 (item,): the outputs as a binary number, low bit first.
+    def answers(self, features: NDArray[Any]) -> Bits:
+        """The answers to items' own numbers, (item, feature) -> bool (item, answer).
 
         Bytes and float32 in C order are read where they are, other types and layouts copied. Raises ValueError without an
         encoder, and EncoderError for items that it does not encode.
         """
+        n_answers = self.netlist.n_outputs if self.readout is None else self.readout.n_answers
+        return self._of_items("answers", features, np.empty((len(features), n_answers), dtype=bool))
+
+    def predict(self, features: NDArray[Any]) -> NDArray[np.int32]:
+        """The same as int32 (item,): the answers as binary numbers, low bit first.
+
+        Raises ValueError also if they have more than MAX_ANSWER_BITS bits.
+        """
+        if self.netlist.n_outputs > MAX_ANSWER_BITS and self.readout is None:
+            raise ValueError(f"Expected answers of at most {MAX_ANSWER_BITS} bits, got {self.netlist.n_outputs}: use answers.")
+        return self._of_items("predict", features, np.empty(len(features), dtype=np.int32))
+
+    def scores(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """The scores of items' own numbers, (item, feature) -> float32 (item, group).
+
+        Raises ValueError also without a readout.
+        """
+        if self.readout is None:
+            raise ValueError("Expected a circuit with a readout; the outputs of this one are its answer: use answers.")
+        return self._of_items("scores", features, np.empty((len(features), self.readout.n_groups), dtype=np.float32))
+
+    def _of_items(self, function: str, features: NDArray[Any], out: NDArray[_Number]) -> NDArray[_Number]:
+        """Fill out by one of the functions on items."""
         if self.encoder is None:
             raise ValueError("Expected a circuit with an encoder; this one reads bits: use evaluate.")
         features = self.encoder.check(features)
-        bytes_or_floats = np.uint8 if features.dtype in (np.uint8, np.bool_) else np.float32
-        features = np.ascontiguousarray(features, dtype=bytes_or_floats)
-        answers = np.empty(len(features), dtype=np.int32)
-        self._predict[features.dtype](features.ctypes.data, len(features), answers.ctypes.data)
-        return answers
+        kind, dtype = ("u8", np.uint8) if features.dtype in (np.uint8, np.bool_) else ("f32", np.float32)
+        features = np.ascontiguousarray(features, dtype=dtype)
+        compiled = getattr(self._library, f"{_NAME}_{function}_{kind}")
+        compiled(ctypes.c_void_p(features.ctypes.data), ctypes.c_size_t(len(features)), ctypes.c_void_p(out.ctypes.data))
+        return out
 
     def stepper(self, board: Bits, torus: bool) -> Stepper:
         board = _check_stencil(self.netlist, board)
@@ -358,21 +388,21 @@ def _c_naive(learned: Netlist, timeout: float, encoder: Encoder | None = None) -
     return CompiledCircuit(netlist, passes, "c99", (optimisation,), False, timeout, encoder)
 
 
-def _level(netlist: Netlist) -> str:
+def _optimisation(netlist: Netlist) -> tuple[str, ...]:
     """The optimisation that pays. Chunks are straight lines of gates: above -O1, gcc 12 took twice as long over a circuit of
     25,000 for a gain within the noise."""
-    return "-O3" if netlist.n_gates <= WHOLE else "-O1"
+    return ("-O3",) if netlist.n_gates <= WHOLE else ("-O1", "-ftree-loop-vectorize")
 
 
 def _c_portable(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
     netlist, passes = run(learned, OPTIMISE_TWO_INPUT)
-    return CompiledCircuit(netlist, passes, "c99", (_level(netlist), "-std=c99"), True, timeout, encoder)
+    return CompiledCircuit(netlist, passes, "c99", (*_optimisation(netlist), "-std=c99"), True, timeout, encoder)
 
 
 def _c(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
     isa = find_compiler().isa
     netlist, passes = run(learned, pipeline(isa))
-    return CompiledCircuit(netlist, passes, isa, (_level(netlist),), True, timeout, encoder)
+    return CompiledCircuit(netlist, passes, isa, _optimisation(netlist), True, timeout, encoder)
 
 
 # Each builds its form of the learned netlist; the number is the limit of one compiler run in seconds, and an encoder, if one

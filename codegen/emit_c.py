@@ -1,20 +1,24 @@
 """Print a netlist as C: one statement a gate on words of lanes, loops over blocks, and a board stepper for stencils.
 
-The text is C99 on uint64_t, or, with LANES above 1, the same statements on gcc's and clang's vector types, which both
-map to the machine's widest registers. It needs no headers but stdint.h, stddef.h and string.h.
+The text is C99 and C++ on uint64_t, or, with LANES above 1, the same statements on gcc's and clang's vector types, which both
+map to the machine's widest registers. It needs no headers but stdint.h, stddef.h and string.h, allocates nothing and keeps
+nothing between calls.
 
 A function of twice the gates takes a compiler more than twice as long, so those of a large circuit are cut into functions
 of a limited size, in an order that keeps few signals live (see codegen.schedule). What one function makes and a later one
 reads passes through an array whose places are used again as soon as they are free.
 """
 
+from collections.abc import Iterable
 from importlib.resources import files
 
 import numpy as np
 
-from codegen.emit_encoder import emit_encoder
+from codegen.emit_items import emit_items
 from codegen.encoder import Encoder
 from codegen.netlist import Netlist
+from codegen.passes.lower import recipe
+from codegen.readout import Readout
 from codegen.rows import is_stencil, split_rows
 from codegen.schedule import reordered, schedule
 
@@ -45,7 +49,10 @@ OPERATORS = {
 # Words in a register of each instruction set that the vector types reach.
 LANES = {"avx512": 8, "avx2": 4, "neon": 2, "c99": 1}
 
-_TERNARY_GATE = "TERNARY({c}, {b}, {a}, {table:#04x})"
+# One text for all of them: the target that it is compiled for decides, or -DLANES=N.
+ANY = "any"
+
+_TERNARY_GATE = "TERNARY_{table:02X}({a}, {b}, {c})"
 
 # A circuit of up to WHOLE gates is one function, which the loops that call it take in: board steppers need that. Of more, a
 # function has CHUNK. For a random circuit of 44,000 gates on AVX-512, gcc 12 took 17, 20, 25 and 33 s in chunks of 100, 200,
@@ -54,8 +61,11 @@ WHOLE, CHUNK = 2000, 200
 
 
 def widest_gate(isa: str) -> int:
-    """Inputs of the widest gates that the instruction set has an instruction for, of each function: AVX-512 has ternary logic."""
-    return 3 if isa == "avx512" else 2
+    """Inputs of the widest gates that the instruction set has an instruction for, of each function: AVX-512 has ternary logic.
+
+    What is printed for any takes the same; elsewhere these gates are two to four operators each.
+    """
+    return 3 if isa in ("avx512", ANY) else 2
 
 
 def emit_c(
@@ -65,26 +75,25 @@ def emit_c(
     inline: bool = True,
     chunk: int | None = None,
     encoder: Encoder | None = None,
+    readout: Readout | None = None,
 ) -> str:
     """C source that evaluates the netlist.
 
-    isa: a key of LANES; `c99` is plain uint64_t. inline: False leaves the gates in a function of their own that is called
-    once a word, the published style. chunk: with inline, a netlist of more gates than this is printed as functions of at
-    most as many; by default CHUNK for a netlist of more than WHOLE. The netlist must be lowered to two-input gates.
+    isa: a key of LANES, or ANY; `c99` is plain uint64_t. inline: False leaves the gates in a function of their own that is
+    called once a word, the published style. chunk: with inline, a netlist of more gates than this is printed as functions of
+    at most as many; by default CHUNK for a netlist of more than WHOLE. Gates may have widest_gate(isa) inputs.
 
-    Defines NAME_eval(in, out, n_blocks) on the block layout of codegen.pack with LANES[isa] words, NAME_eval_times, which
-    repeats it; for a netlist of nine inputs and one output NAME_steps and NAME_work_words (see stencil.c); and with an
-    encoder, whose answers are numbers, NAME_predict_u8 and NAME_predict_f32 (see encode.c).
+    Defines NAME_eval(in, out, n_blocks) on the block layout of codegen.pack with NAME_lanes() words; for a netlist of nine
+    inputs and one output NAME_steps and NAME_work_words (see stencil.c); and with an encoder functions that take items' own
+    numbers, of which those for scores need the readout (see emit_items).
     """
     widest = widest_gate(isa)
     if netlist.arity.max(initial=0) > widest:
         raise ValueError(f"Expected gates of at most {widest} inputs for {isa}; call passes.lower on the netlist first.")
-    if chunk is None:
-        chunk = CHUNK if netlist.n_gates > WHOLE else WHOLE
-    if chunk < 1:
-        raise ValueError(f"Expected chunks of at least one gate, got {chunk}.")
+    chunk = _chunk(netlist, chunk)
+    tables = sorted(set(netlist.table[netlist.arity == 3].tolist()))
     parts = [
-        prelude(isa),
+        prelude(isa, tables),
         _chunked_block(netlist, chunk) if inline and netlist.n_gates > chunk else _block(netlist, inline),
         _EVAL.replace("N_IN", str(netlist.n_inputs)).replace("N_OUT", str(netlist.n_outputs)),
     ]
@@ -97,8 +106,22 @@ def emit_c(
             stencil_source(),
         ]
     if encoder is not None:
-        parts.append(emit_encoder(encoder, netlist.n_outputs))
+        parts.append(emit_items(encoder, netlist.n_outputs, readout))
     return "\n".join(parts).replace("NAME", name)
+
+
+def waiting_signals(netlist: Netlist) -> int:
+    """Places for signals that wait in memory, in the C of a netlist: how much of the stack it takes, in words of lanes."""
+    chunk = _chunk(netlist, None)
+    return _assign_slots(reordered(netlist, schedule(netlist)), chunk)[1] if netlist.n_gates > chunk else 0
+
+
+def _chunk(netlist: Netlist, chunk: int | None) -> int:
+    if chunk is None:
+        chunk = CHUNK if netlist.n_gates > WHOLE else WHOLE
+    if chunk < 1:
+        raise ValueError(f"Expected chunks of at least one gate, got {chunk}.")
+    return chunk
 
 
 def emit_stencil(functions: str, isa: str, name: str = "gatebench") -> str:
@@ -111,10 +134,23 @@ def stencil_source() -> str:
     return _SHIFTS + files("codegen").joinpath("stencil.c").read_text()
 
 
-def prelude(isa: str) -> str:
-    """Headers, LANES and the word type V with its ZERO."""
-    lanes = LANES[isa]
-    return f"{_INCLUDES}#define LANES {lanes}\n{_VECTOR if lanes > 1 else _SCALAR}{_TERNARY if widest_gate(isa) == 3 else ''}"
+def prelude(isa: str, tables: Iterable[int] = ()) -> str:
+    """Headers, LANES, the word type V with its ZERO, and a macro for each of the three-input tables."""
+    lanes = _LANES_OF_TARGET if isa == ANY else f"#define LANES {LANES[isa]}\n"
+    macros = {table: f"#define {_TERNARY_GATE.format(table=table, a='a', b='b', c='c')}" for table in tables}
+    intrinsics = [f"{macro} TERNARY(c, b, a, {table:#04x})\n" for table, macro in macros.items()]
+    operators = [f"{macro} ({_operators(table)})\n" for table, macro in macros.items()]
+    ternary = [_IF_TERNARY, *intrinsics, "#else\n", *operators, "#endif\n"] if macros else []
+    return "".join([_INCLUDES, lanes, _WORD, *ternary])
+
+
+def _operators(table: int) -> str:
+    """A three-input table of a, b and c as an expression of the operators that C has."""
+    terms = ["a", "b", "c"]
+    for step, operands in recipe(table, 3):
+        names = dict(zip("ab", (terms[operand] for operand in operands), strict=False))
+        terms.append(f"({OPERATORS[len(operands)][step].format(**names)})")
+    return terms[-1]
 
 
 def count_operators(netlist: Netlist, isa: str) -> int:
@@ -227,7 +263,7 @@ def _assign_slots(netlist: Netlist, chunk: int) -> tuple[list[int], int]:
 
 
 # What a chunk may take. Nothing else points to what it writes, so that the compiler need not store before it loads.
-_PARAMETERS = {"in": "const V *restrict in", "w": "V *restrict w", "out": "V *restrict out"}
+_PARAMETERS = {"in": "const V *RESTRICT in", "w": "V *RESTRICT w", "out": "V *RESTRICT out"}
 
 _INCLUDES = """\
 #include <stddef.h>
@@ -237,11 +273,11 @@ _INCLUDES = """\
 /* Gates must end up in the loop that calls them, and short loops over signals unrolled: else operands go through memory.
    NOINLINE keeps a loop that only repeats the work from being merged with the work. */
 #if defined(__clang__)
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define NOINLINE __attribute__((noinline))
 #elif defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("GCC unroll 16")
 #define NOINLINE __attribute__((noinline))
 #else
@@ -249,30 +285,53 @@ _INCLUDES = """\
 #define UNROLL
 #define NOINLINE
 #endif
+
+#if defined(__cplusplus) && defined(__GNUC__)
+#define RESTRICT __restrict__
+#elif defined(__cplusplus)
+#define RESTRICT
+#else
+#define RESTRICT restrict
+#endif
+
 """
 
-_SCALAR = """\
+_LANES_OF_TARGET = """\
+/* Words of a register. */
+#if !defined(LANES)
+#if !defined(__GNUC__)
+#define LANES 1
+#elif defined(__AVX512F__)
+#define LANES 8
+#elif defined(__AVX2__)
+#define LANES 4
+#elif defined(__SSE2__) || defined(__ARM_NEON)
+#define LANES 2
+#else
+#define LANES 1
+#endif
+#endif
+"""
+
+_WORD = """\
+#if LANES > 1
+typedef uint64_t V __attribute__((vector_size(8 * LANES)));
+INLINE V NAME_zero(void) {
+    const V zero = {0};
+    return zero;
+}
+#define ZERO NAME_zero()
+#else
 typedef uint64_t V;
 #define ZERO UINT64_C(0)
+#endif
 """
 
-_VECTOR = """\
-typedef uint64_t V __attribute__((vector_size(8 * LANES)));
-#define ZERO ((V){0})
-"""
-
-_TERNARY = """\
-/* Any function of three words: bit 4a + 2b + c of the table, where a, b and c are their bits. */
-#if defined(__AVX512F__)
+_IF_TERNARY = """\
+/* Functions of three words, by their tables: bit 4c + 2b + a is the value where a, b and c are the words' bits. */
+#if LANES == 8 && defined(__AVX512F__)
 #include <immintrin.h>
 #define TERNARY(a, b, c, table) ((V)_mm512_ternarylogic_epi64((__m512i)(a), (__m512i)(b), (__m512i)(c), table))
-#else
-#define MINTERM(table, row, term) ((table) >> (row) & 1 ? (term) : ZERO)
-#define BINARY(b, c, table)                                          \\
-    (MINTERM(table, 0, ~(b) & ~(c)) | MINTERM(table, 1, ~(b) & (c)) | \\
-     MINTERM(table, 2, (b) & ~(c)) | MINTERM(table, 3, (b) & (c)))
-#define TERNARY(a, b, c, table) ((~(a) & BINARY(b, c, table)) | ((a) & BINARY(b, c, (table) >> 4)))
-#endif
 """
 
 _SHIFTS = """\
@@ -289,6 +348,11 @@ _SHIFTS = """\
 """
 
 _EVAL = """\
+/* Words of an item's signal in a block, of 64 items each. */
+size_t NAME_lanes(void) {
+    return LANES;
+}
+
 /* in: n_blocks x N_IN x LANES words, out: n_blocks x N_OUT x LANES words; neither need be aligned. */
 NOINLINE void NAME_eval(const uint64_t *in, uint64_t *out, size_t n_blocks) {
     V inputs[N_IN + 1], outputs[N_OUT + 1];
@@ -296,13 +360,6 @@ NOINLINE void NAME_eval(const uint64_t *in, uint64_t *out, size_t n_blocks) {
         memcpy(inputs, in + block * N_IN * LANES, N_IN * sizeof(V));
         NAME_block(inputs, outputs);
         memcpy(out + block * N_OUT * LANES, outputs, N_OUT * sizeof(V));
-    }
-}
-
-/* The same, over and over: what a call from outside costs is then shared by all of them. */
-void NAME_eval_times(const uint64_t *in, uint64_t *out, size_t n_blocks, size_t times) {
-    for (; times > 0; times--) {
-        NAME_eval(in, out, n_blocks);
     }
 }
 """

@@ -30,58 +30,48 @@ _UNLESS = 0b0010  # of (a, choice): a and not choice
 _AND, _OR = 0b1000, 0b1110
 
 
-def lowered(circuit: Circuit) -> Netlist:
-    """The circuit as one netlist from bits to answer, its readout as gates."""
-    return circuit.netlist if circuit.readout is None else lower_answer(circuit.netlist, circuit.readout)
+def lowered(circuit: Circuit, counts: bool = False) -> Netlist:
+    """The circuit as one netlist from bits to answer, its readout as gates; see lower_answer."""
+    return circuit.netlist if circuit.readout is None else lower_answer(circuit.netlist, circuit.readout, counts)
 
 
-def lower_counts(netlist: Netlist, readout: Readout) -> Netlist:
-    """The netlist with, as outputs, each group's count of true outputs in binary.
-
-    Groups are in order, with count_bits outputs each, least significant bit first. Raises ValueError if the outputs cannot
-    be dealt to the groups.
-    """
-    gates = _Gates(netlist)
-    width = count_bits(netlist.n_outputs, readout)
-    literals: list[int] = []
-    for group in _groups(netlist, readout):
-        count = _count(gates, group)
-        literals += count + [gates.false() for _ in range(width - len(count))]
-    return gates.netlist(literals)
-
-
-def lower_answer(netlist: Netlist, readout: Readout) -> Netlist:
+def lower_answer(netlist: Netlist, readout: Readout, counts: bool = False) -> Netlist:
     """The netlist with, as outputs, the answer, as Readout.answers: the class in binary, or the bits that were voted on.
 
-    Raises ValueError if the outputs cannot be dealt to the groups.
+    counts: behind the answer, each group's count of true outputs in binary. Groups are in order, with count_bits outputs each,
+    least significant bit first. Raises ValueError if the outputs cannot be dealt to the groups.
     """
+    gates = _Gates(netlist)
+    groups = _groups(netlist, readout)
+    counted: list[list[int]] = []  # as far as the answer needs them, in the order that it needs them in
     if isinstance(readout, GroupSum):
-        return _lower_class(netlist, readout)
-    assert isinstance(readout, Majority)
-    gates = _Gates(netlist)
-    return gates.netlist([_exceeds(gates, _count(gates, group), readout.votes // 2) for group in _groups(netlist, readout)])
+        answer = _class(gates, groups, counted)
+    else:
+        assert isinstance(readout, Majority)
+        counted += [_count(gates, group) for group in groups]
+        answer = [_exceeds(gates, count, readout.votes // 2) for count in counted]
+    if counts:
+        counted += [_count(gates, group) for group in groups[len(counted) :]]
+        width = count_bits(netlist.n_outputs, readout)
+        answer += [bit for count in counted for bit in [*count, *(gates.false() for _ in range(width - len(count)))]]
+    return gates.netlist(answer)
 
 
-def _lower_class(netlist: Netlist, readout: GroupSum) -> Netlist:
-    """The netlist with, as outputs, the class in binary: (n_classes - 1).bit_length() bits, least significant first.
-
-    One class takes no bits. Raises ValueError if there are fewer outputs than classes.
-    """
-    gates = _Gates(netlist)
-    if readout.n_classes == 1:
-        readout.groups(netlist.n_outputs)  # the same refusal as for more classes
-        return gates.netlist([])
+def _class(gates: "_Gates", groups: list[list[int]], counted: list[list[int]]) -> list[int]:
+    """The class in binary, (n_classes - 1).bit_length() bits; groups that had to be counted are appended to counted."""
+    if len(groups) == 1:
+        return []
     # Classes play as soon as they are counted, against the winner of as many just before them: few counts are ever live.
     winners: list[_Player] = []
-    groups = _groups(netlist, readout)
     for label, group in enumerate(groups):
-        winners.append(_Player(1, _count(gates, group), []))
+        counted.append(_count(gates, group))
+        winners.append(_Player(1, counted[-1], []))
         is_last = label == len(groups) - 1
         while len(winners) > 1 and (is_last or winners[-2].n_classes == winners[-1].n_classes):
             challenger = winners.pop()
             defender = winners.pop()
             winners.append(_play(gates, defender, challenger, is_final=is_last and not winners))
-    return gates.netlist(winners[0].index)
+    return winners[0].index
 
 
 def count_bits(n_outputs: int, readout: Readout) -> int:

@@ -20,6 +20,11 @@ class Readout(ABC):
     def n_groups(self) -> int:
         """How many counts there are."""
 
+    @property
+    @abstractmethod
+    def n_answers(self) -> int:
+        """How many bits an answer has."""
+
     @abstractmethod
     def answers(self, counts: NDArray[np.int32]) -> NDArray[np.bool_]:
         """int (item, group) -> bool (item, answer): the output bits, or the class in binary, low bit first."""
@@ -55,6 +60,10 @@ class GroupSum(Readout):
     def n_groups(self) -> int:
         return self.n_classes
 
+    @property
+    def n_answers(self) -> int:
+        return (self.n_classes - 1).bit_length()
+
     def classes(self, counts: NDArray[np.int32]) -> NDArray[np.int32]:
         """int32 (item,): the class with the largest count, the lowest of equals."""
         return np.argmax(counts, axis=1).astype(np.int32)
@@ -73,6 +82,10 @@ class Majority(Readout):
 
     @property
     def n_groups(self) -> int:
+        return self.n_bits
+
+    @property
+    def n_answers(self) -> int:
         return self.n_bits
 
     def groups(self, n_outputs: int) -> NDArray[np.int32]:

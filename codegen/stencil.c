@@ -127,7 +127,7 @@ static void NAME_sweep(const uint64_t *from, uint64_t *to, const uint64_t *befor
 #else
 
 /* The signals of a row: signal s of word i goes to signals[s * pitch + i]. */
-static void NAME_load(const uint64_t *restrict row, uint64_t *restrict signals, size_t words, size_t pitch) {
+static void NAME_load(const uint64_t *RESTRICT row, uint64_t *RESTRICT signals, size_t words, size_t pitch) {
     for (size_t i = 0; i < words; i++) {
         uint64_t of_word[ROW_SIGNALS];
         NAME_signals(row + i, of_word);
@@ -137,8 +137,8 @@ static void NAME_load(const uint64_t *restrict row, uint64_t *restrict signals, 
 }
 
 /* A row of the next generation from the signals of three rows. */
-static void NAME_cells(const uint64_t *restrict above, const uint64_t *restrict here, const uint64_t *restrict below,
-                       uint64_t *restrict to, size_t words, size_t pitch) {
+static void NAME_cells(const uint64_t *RESTRICT above, const uint64_t *RESTRICT here, const uint64_t *RESTRICT below,
+                       uint64_t *RESTRICT to, size_t words, size_t pitch) {
     for (size_t i = 0; i < words; i++) {
         uint64_t a[ROW_SIGNALS], b[ROW_SIGNALS], c[ROW_SIGNALS];
         UNROLL

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import all_foldings_netlist, all_tables_netlist, netlists
 
 from codegen.equivalence import all_rows
-from codegen.lower_readout import lower_counts
+from codegen.lower_readout import lower_answer
 from codegen.netlist import Netlist
 from codegen.passes import (
     NAIVE,
@@ -140,7 +140,7 @@ def test_a_parity_of_nine_is_covered_by_as_few_gates_as_can_be(k, n_gates):
 
 
 def test_counters_of_two_input_gates_are_covered_by_two_ternary_gates_an_adder():
-    counter = lower_counts(Netlist.from_gates(63, [], range(63)), GroupSum(1, 1.0))
+    counter = lower_answer(Netlist.from_gates(63, [], range(63)), GroupSum(1, 1.0), counts=True)
     lowered, _ = run(counter, OPTIMISE_TWO_INPUT)
     assert lowered.n_gates == 5 * 57
     assert cover_ternary(lowered).n_gates == 2 * 57

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from strategies import netlists
 
 from codegen.equivalence import all_rows
-from codegen.lower_readout import lower_answer, lower_counts
+from codegen.lower_readout import lower_answer
 from codegen.netlist import Netlist
 from codegen.passes import OPTIMISE_TWO_INPUT, lower, run, sweep
 from codegen.readout import GroupSum
@@ -86,7 +86,7 @@ def test_counting_keeps_few_outputs_waiting():
     """In the order of the netlist all 900 outputs are made, then counted; in that of the schedule each as it is made."""
     gates = [(XOR, (gate % 30, gate % 31 + 30)) for gate in range(900)]
     netlist = Netlist.from_gates(61, gates, 61 + np.arange(900))
-    for lowered in (lower_answer(netlist, GroupSum(3, 1.0)), lower_counts(netlist, GroupSum(3, 1.0))):
+    for lowered in (lower_answer(netlist, GroupSum(3, 1.0), counts) for counts in (False, True)):
         for form in (lowered, lower(lowered), run(lowered, OPTIMISE_TWO_INPUT)[0]):
             assert most_live(form, np.arange(form.n_gates)) >= 900
             assert most_live(form, schedule(form)) < 50

@@ -30,7 +30,7 @@ def _lowered(netlist: Netlist, widest: int) -> Netlist:
     signal = list(range(netlist.n_inputs))  # where each old signal is found in the new netlist
     for table, fan_in, arity in zip(netlist.table.tolist(), netlist.fan_in.tolist(), netlist.arity.tolist(), strict=True):
         operands = [signal[old] for old in fan_in[:arity]]
-        for step, inputs in _recipe(table, arity) if arity > widest else [(table, range(arity))]:
+        for step, inputs in recipe(table, arity) if arity > widest else [(table, range(arity))]:
             gates.append((step, tuple(operands[i] for i in inputs)))
             operands.append(netlist.n_inputs + len(gates) - 1)
         signal.append(operands[-1])
@@ -38,8 +38,8 @@ def _lowered(netlist: Netlist, widest: int) -> Netlist:
 
 
 @cache
-def _recipe(table: int, arity: int) -> Recipe:
-    """The smallest recipe that Shannon expansion finds: for each input, the cofactors decide which forms apply."""
+def recipe(table: int, arity: int) -> Recipe:
+    """The smallest recipe of a table that Shannon expansion finds: for each input, the cofactors decide which forms apply."""
     if arity <= 2:
         return ((table, tuple(range(arity))),)
     return min((_expand(table, arity, position) for position in range(arity)), key=len)
@@ -84,7 +84,7 @@ def _compose(arity: int, rest: list[int], parts: list[int], steps: list[tuple[in
             results.append(inputs[0])
             continue
         operands = list(inputs)
-        for table, used in _recipe(part, part_arity):
+        for table, used in recipe(part, part_arity):
             gates.append((table, tuple(operands[i] for i in used)))
             operands.append(arity + len(gates) - 1)
         results.append(operands[-1])

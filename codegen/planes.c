@@ -72,3 +72,17 @@ INLINE uint64_t NAME_compare_f32(const float *x, const float *threshold) {
     return above;
 }
 #endif
+
+/* 64 * LANES items' numbers from their bit planes, the low bit first. */
+INLINE void NAME_numbers(const V *planes, unsigned n_planes, uint32_t *numbers) {
+    memset(numbers, 0, 64 * LANES * sizeof(uint32_t));
+    for (unsigned plane = 0; plane < n_planes; plane++) {
+        uint64_t words[LANES];
+        memcpy(words, &planes[plane], sizeof words);
+        for (size_t half = 0; half < 2 * LANES; half++) {
+            const uint32_t bits = (uint32_t)(words[half / 2] >> half % 2 * 32);
+            uint32_t *to = numbers + 32 * half;
+            for (uint32_t i = 0; i < 32; i++) to[i] |= (bits >> i & 1) << plane;
+        }
+    }
+}

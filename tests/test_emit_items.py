@@ -1,4 +1,4 @@
-"""Encoders in C: bytes and floats in, the oracle's answers out, for any number of items and on every instruction set here."""
+"""Items in C: bytes and floats in, the oracle's answers and scores out, for any number of items and on every instruction set."""
 
 import itertools
 
@@ -8,7 +8,6 @@ import pytest
 from codegen.backends import CompiledCircuit
 from codegen.circuit import Circuit
 from codegen.emit_c import LANES, emit_c
-from codegen.emit_encoder import emit_encoder
 from codegen.encoder import Encoder, EncoderError
 from codegen.lower_readout import lower_answer
 from codegen.netlist import Netlist
@@ -16,12 +15,12 @@ from codegen.passes import lower, run
 from codegen.readout import GroupSum, from_binary
 from codegen.toolchain import compile_library, find_compiler
 
-ISAS = sorted({"c99", find_compiler().isa, *(["avx2"] if "__AVX2__" in find_compiler().macros else [])})
+ISAS = sorted({"c99", "neon", find_compiler().isa, *(["avx2"] if "__AVX2__" in find_compiler().macros else [])})
 COUNTS = (0, 1, 2, 7, 63, 64, 65, 255, 256, 257, 511, 512, 513, 1000)
 
 
-def compiled(netlist, encoder, isa):
-    return CompiledCircuit(netlist, [], isa, ("-O2",), True, 300, encoder)
+def compiled(netlist, encoder, isa, readout=None):
+    return CompiledCircuit(netlist, [], isa, ("-O2",), True, 300, encoder, readout)
 
 
 def reader(n_bits):
@@ -59,16 +58,20 @@ def test_a_classifier_agrees_with_the_oracle_on_any_number_of_items(isa, n_featu
     gates = [(int(rng.integers(16)), tuple(rng.integers(0, n_inputs + i, 2).tolist())) for i in range(60)]
     netlist = Netlist.from_gates(n_inputs, gates, rng.integers(0, n_inputs + 60, 23).tolist())
     circuit = Circuit(netlist, {}, encoder, GroupSum(5, 3.0))
-    form = compiled(run(lower_answer(netlist, circuit.readout), (lower,))[0], encoder, isa)
+    lowered = lower_answer(netlist, circuit.readout, counts=True)
+    form = compiled(run(lowered, (lower,))[0], encoder, isa, circuit.readout)
     features = rng.integers(0, 256, (max(COUNTS), n_features)).astype(np.uint8)
-    expected = circuit.predict(features)
+    expected, scores = circuit.predict(features), circuit.scores(features)
     assert len(np.unique(expected)) > 1
     for count in COUNTS:
         # At the end of their memory: what is read behind it would be another's.
         given = features[len(features) - count :].copy()
         assert np.array_equal(form.predict(given), expected[len(features) - count :])
+        assert np.array_equal(form.scores(given), scores[len(features) - count :])
     for given in (np.asfortranarray(features), features.astype(np.float32), features.astype(np.float64)):
         assert np.array_equal(form.predict(given), expected)
+        assert np.array_equal(form.scores(given), scores)
+        assert np.array_equal(from_binary(form.answers(given)), expected)
     assert np.array_equal(form.predict(np.repeat(features, 2, axis=1)[:, ::2]), expected)
 
 
@@ -78,11 +81,21 @@ def test_other_items_are_refused():
         form.predict(np.zeros((4, 2), dtype=np.uint8))
     with pytest.raises(ValueError, match="reads bits: use evaluate"):
         compiled(reader(2), None, "c99").predict(np.zeros((4, 2), dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"with a readout.*use answers"):
+        form.scores(np.zeros((4, 3), dtype=np.uint8))
 
 
-def test_answers_of_more_bits_than_a_number_has_are_refused():
-    with pytest.raises(ValueError, match="at most 31 bits, got 32"):
-        emit_encoder(Encoder(1, np.zeros(1), np.zeros(1)), 32)
+@pytest.mark.parametrize("n_outputs", [0, 1, 31, 32, 70])
+def test_answers_of_any_number_of_bits_and_as_numbers_up_to_31(n_outputs):
+    outputs = np.arange(n_outputs) % 3
+    form = compiled(Netlist.from_gates(3, [], outputs.tolist()), Encoder(3, np.arange(3), np.full(3, 0.5)), "c99")
+    bits = np.random.default_rng(0).random((100, 3)) < 0.5
+    assert np.array_equal(form.answers(bits), bits[:, outputs])
+    if n_outputs < 32:
+        assert np.array_equal(form.predict(bits), from_binary(bits[:, outputs]))
+    else:
+        with pytest.raises(ValueError, match=f"at most 31 bits, got {n_outputs}: use answers"):
+            form.predict(bits)
 
 
 @pytest.mark.parametrize("isa", ISAS)
