@@ -6,7 +6,7 @@ void NAME_answers_TYPE(const NUMBER *items, size_t n_items, uint8_t *bits) {
         const size_t n = n_items - start < 64 * LANES ? n_items - start : 64 * LANES;
         NAME_encode_TYPE(items + start * N_FEATURES, n, in);
         NAME_block(in, out);
-        for (unsigned plane = 0; plane < N_ANSWER; plane++) {
+        for (int plane = 0; plane < N_ANSWER; plane++) {
             NAME_numbers(out + plane, 1, numbers);
             for (size_t item = 0; item < n; item++) bits[(start + item) * N_ANSWER + plane] = (uint8_t)numbers[item];
         }

@@ -388,7 +388,7 @@ def _c_naive(learned: Netlist, timeout: float, encoder: Encoder | None = None) -
     return CompiledCircuit(netlist, passes, "c99", (optimisation,), False, timeout, encoder)
 
 
-def _optimisation(netlist: Netlist) -> tuple[str, ...]:
+def optimisation(netlist: Netlist) -> tuple[str, ...]:
     """The optimisation that pays. Chunks are straight lines of gates: above -O1, gcc 12 took twice as long over a circuit of
     25,000 for a gain within the noise."""
     return ("-O3",) if netlist.n_gates <= WHOLE else ("-O1", "-ftree-loop-vectorize")
@@ -396,13 +396,13 @@ def _optimisation(netlist: Netlist) -> tuple[str, ...]:
 
 def _c_portable(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
     netlist, passes = run(learned, OPTIMISE_TWO_INPUT)
-    return CompiledCircuit(netlist, passes, "c99", (*_optimisation(netlist), "-std=c99"), True, timeout, encoder)
+    return CompiledCircuit(netlist, passes, "c99", (*optimisation(netlist), "-std=c99"), True, timeout, encoder)
 
 
 def _c(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
     isa = find_compiler().isa
     netlist, passes = run(learned, pipeline(isa))
-    return CompiledCircuit(netlist, passes, isa, _optimisation(netlist), True, timeout, encoder)
+    return CompiledCircuit(netlist, passes, isa, optimisation(netlist), True, timeout, encoder)
 
 
 # Each builds its form of the learned netlist; the number is the limit of one compiler run in seconds, and an encoder, if one

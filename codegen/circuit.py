@@ -15,6 +15,7 @@ from codegen.encoder import Encoder
 from codegen.netlist import Netlist
 from codegen.readout import READOUTS, Readout, from_binary
 from codegen.simulate import check_bits, simulate
+from codegen.whole_file import write_whole
 
 FORMAT = "gatebench-circuit"
 FORMAT_VERSION = 3
@@ -75,7 +76,6 @@ class Circuit:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write atomically: a reader sees the whole file or none. Equal circuits give equal bytes."""
-        path = Path(path)
         arrays = {name: getattr(self.netlist, name) for name in _ARRAYS}
         arrays["n_inputs"] = np.array([self.netlist.n_inputs], dtype=np.int64)
         if self.encoder is not None:
@@ -84,12 +84,7 @@ class Circuit:
         # One metadata entry: safetensors writes several in no fixed order, and equal circuits must give equal bytes.
         readout = None if self.readout is None else {"kind": type(self.readout).__name__, **vars(self.readout)}
         header = {"format": FORMAT, "version": FORMAT_VERSION, "provenance": self.provenance, "readout": readout}
-        aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            aside.write_bytes(save(arrays, metadata={FORMAT: json.dumps(header, sort_keys=True)}))
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_whole(Path(path), save(arrays, metadata={FORMAT: json.dumps(header, sort_keys=True)}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Circuit":

@@ -199,7 +199,9 @@ def _block(netlist: Netlist, inline: bool) -> str:
     linkage = "INLINE " if inline else ""
     prototype = f"{linkage}void NAME_block(const V *in, V *out)"
     declaration = "" if inline else f"{prototype};\n"
-    return declaration + _function(prototype, _statements(netlist))
+    lines = _statements(netlist)
+    ignored = [f"(void){name};" for name in ("in", "out") if not any(f"{name}[" in line for line in lines)]
+    return declaration + _function(prototype, [*ignored, *lines])
 
 
 def _function(prototype: str, lines: list[str]) -> str:

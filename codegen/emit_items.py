@@ -10,6 +10,7 @@ from codegen.encoder import Encoder
 from codegen.readout import Readout
 
 _TILE = 64  # features that are compared at once
+_TILES_AT_ONCE = 16  # squares of bits that are filled together, while an item's numbers are in the first-level cache
 MAX_ANSWER_BITS = 31  # an answer is an int32_t
 _NUMBERS = {"u8": "uint8_t", "f32": "float"}
 
@@ -19,7 +20,7 @@ def emit_items(encoder: Encoder, n_outputs: int, readout: Readout | None = None)
 
     n_outputs: of the circuit. readout: its outputs are the answer and then counts, as lower_readout.lower_answer gives them;
     None if they are all the answer. TYPE is u8 or f32; NAME_predict_TYPE is defined for answers of at most MAX_ANSWER_BITS
-    bits, NAME_answers_TYPE, which gives the bits, always, and NAME_scores_TYPE with a readout.
+    bits, NAME_answers_TYPE, which gives the bits, always, and NAME_scores_TYPE with a readout; NAME_predict takes one item.
     """
     n_answer = n_outputs if readout is None else readout.n_answers
     first, place, thresholds = _tiles(encoder)
@@ -27,7 +28,7 @@ def emit_items(encoder: Encoder, n_outputs: int, readout: Readout | None = None)
     whole = np.floor(thresholds)
     always = ((whole < 0) * (np.uint64(1) << np.arange(_TILE, dtype=np.uint64))).sum(axis=1, dtype=np.uint64)
     sizes = {"N_FEATURES": encoder.n_features, "N_IN": encoder.n_inputs, "N_OUT": n_outputs, "N_ANSWER": n_answer}
-    sizes |= {"TILES": len(first), "TILES_AT_ONCE": 16, "ITEMS_AT_ONCE": 8, "FEW_ITEMS": 4}
+    sizes |= {"TILES": len(first), "TILES_AT_ONCE": _TILES_AT_ONCE, "ITEMS_AT_ONCE": 8, "FEW_ITEMS": 4}
     parts = ["encode.c", "answers.c"]
     if n_answer <= MAX_ANSWER_BITS:
         parts.append("predict.c")
@@ -35,10 +36,10 @@ def emit_items(encoder: Encoder, n_outputs: int, readout: Readout | None = None)
         sizes |= {"N_GROUPS": readout.n_groups, "COUNT_BITS": (n_outputs - n_answer) // readout.n_groups}
         parts.append("scores.c")
     as_bytes = (_braced(map(str, row)) for row in np.clip(whole, 0, 255).astype(np.uint8).tolist())
-    as_floats = (_braced(f"{value.hex()}f" for value in row) for row in thresholds.tolist())
+    as_floats = (_braced(f"{value!r}f" for value in row) for row in thresholds.tolist())
     tables = [
         *(f"#define {name} {size}" for name, size in sizes.items()),
-        *([] if readout is None else [f"#define TEMPERATURE {float(readout.temperature).hex()}"]),
+        *([] if readout is None else [f"#define TEMPERATURE {float(readout.temperature)!r}"]),
         _table("size_t NAME_first[TILES]", map(str, first.tolist())),
         _table("uint32_t NAME_place[TILES][64]", (_braced(map(str, row)) for row in place.tolist())),
         _table("uint8_t NAME_thresholds_u8[TILES][64]", as_bytes),
@@ -49,7 +50,13 @@ def emit_items(encoder: Encoder, n_outputs: int, readout: Readout | None = None)
     folder = files("codegen")
     of_type = "\n".join(folder.joinpath(part).read_text() for part in parts)
     bodies = [of_type.replace("TYPE", kind).replace("NUMBER", number) for kind, number in _NUMBERS.items()]
-    return "\n".join([*tables, folder.joinpath("planes.c").read_text(), *bodies])
+    one = [folder.joinpath("predict_one.c").read_text()] if n_answer <= MAX_ANSWER_BITS else []
+    return "\n".join([*tables, folder.joinpath("planes.c").read_text(), *bodies, *one])
+
+
+def stack_words(encoder: Encoder, n_outputs: int) -> int:
+    """About how many words of lanes the functions on items have on the stack: squares, planes and numbers."""
+    return (_TILES_AT_ONCE + 1) * _TILE + 2 * (encoder.n_inputs + 1) + n_outputs + _TILE // 2
 
 
 def _tiles(encoder: Encoder) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:

@@ -41,6 +41,11 @@ class Encoder:
         object.__setattr__(self, "feature", feature)
         object.__setattr__(self, "threshold", threshold)
 
+    @classmethod
+    def of_bits(cls, n_inputs: int) -> "Encoder":
+        """That of a circuit which reads bits as they come: a feature an input, true above 0."""
+        return cls(n_inputs, np.arange(n_inputs, dtype=np.int32), np.zeros(n_inputs, dtype=np.float32))
+
     @property
     def n_inputs(self) -> int:
         return len(self.feature)

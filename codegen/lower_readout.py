@@ -17,6 +17,7 @@ from functools import cache
 import numpy as np
 
 from codegen.circuit import Circuit
+from codegen.encoder import Encoder
 from codegen.netlist import Netlist
 from codegen.readout import GroupSum, Majority, Readout
 from codegen.truth_table import complement_input
@@ -33,6 +34,29 @@ _AND, _OR = 0b1000, 0b1110
 def lowered(circuit: Circuit, counts: bool = False) -> Netlist:
     """The circuit as one netlist from bits to answer, its readout as gates; see lower_answer."""
     return circuit.netlist if circuit.readout is None else lower_answer(circuit.netlist, circuit.readout, counts)
+
+
+@dataclass(frozen=True, eq=False)
+class Compilable:
+    """All that is compiled of a circuit: encoder -> netlist -> answer bits, and behind them a classifier's counts in binary.
+
+    readout: of a classifier, what makes scores of the counts; None for others, whose outputs are all answer bits.
+    """
+
+    encoder: Encoder
+    netlist: Netlist
+    readout: GroupSum | None
+
+    @property
+    def n_answers(self) -> int:
+        return self.netlist.n_outputs if self.readout is None else self.readout.n_answers
+
+
+def compilable(circuit: Circuit) -> Compilable:
+    """The circuit with its readout as gates; one without an encoder takes bits, false up to 0."""
+    readout = circuit.readout if isinstance(circuit.readout, GroupSum) else None
+    netlist = lowered(circuit, counts=readout is not None)
+    return Compilable(circuit.encoder or Encoder.of_bits(netlist.n_inputs), netlist, readout)
 
 
 def lower_answer(netlist: Netlist, readout: Readout, counts: bool = False) -> Netlist:

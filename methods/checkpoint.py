@@ -1,6 +1,5 @@
 """Checkpoints: one safetensors file with the state of a training and the network that it belongs to."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from codegen.whole_file import write_whole
 from methods.network import Model
 
 VERSION = 3
@@ -27,9 +27,7 @@ def identity(network: Model, seed: int) -> dict[str, NDArray[Any]]:
 def write(path: Path, network: dict[str, NDArray[Any]], arrays: dict[str, NDArray[Any]]) -> None:
     """Write arrays and the network's identity, atomically."""
     content = {"version": np.array([VERSION]), **{f"network.{name}": value for name, value in network.items()}, **arrays}
-    aside = path.with_suffix(".tmp")
-    aside.write_bytes(save({name: np.ascontiguousarray(value) for name, value in content.items()}))
-    os.replace(aside, path)
+    write_whole(path, save({name: np.ascontiguousarray(value) for name, value in content.items()}))
 
 
 def read(path: Path, network: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

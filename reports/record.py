@@ -1,11 +1,12 @@
 """The record of a job: one versioned JSON file, written whole or not at all, that every report is made from."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+from codegen.whole_file import write_whole
 
 SCHEMA = 3
 FILE = "record.json"
@@ -128,9 +129,7 @@ class Record:
     def write(self, folder: Path) -> Path:
         """Write folder/record.json atomically."""
         path = folder / FILE
-        aside = path.with_suffix(".tmp")
-        aside.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
-        os.replace(aside, path)
+        write_whole(path, (json.dumps(asdict(self), indent=1, allow_nan=False) + "\n").encode())
         return path
 
     @classmethod

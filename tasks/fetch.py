@@ -8,13 +8,11 @@ import gzip
 import hashlib
 import logging
 import math
-import os
 import pickle
 import subprocess
 import sys
 import tempfile
 import threading
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,6 +29,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from codegen.cache import cache_dir
+from codegen.whole_file import write_whole
 from tasks.base import TaskError
 
 log = logging.getLogger("gatebench")
@@ -135,7 +134,7 @@ def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
             f"An array of {array.dtype} and shape {array.shape} is not written to {path}. Expected uint8, images"
             " (n, rows, columns) or labels (n,). Convert it first."
         )
-    _write(Path(path), _to_idx(array))
+    write_whole(Path(path), _to_idx(array))
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -181,16 +180,6 @@ def _unzipped(raw: bytes) -> bytes:
         return gzip.decompress(raw)
     except (EOFError, OSError, zlib.error) as error:
         raise _RefusedError(f"is not a whole gzip file ({_one_line(error)})") from error
-
-
-def _write(path: Path, contents: bytes) -> None:
-    """Write a file such that any reader sees all of it or nothing."""
-    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        aside.write_bytes(contents)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------------------------------------------------ looking
@@ -324,7 +313,7 @@ def _fill(data: DataSet, folder: Path, missing: list[IdxFile]) -> None:
             except _RefusedError as error:
                 failures.append(f"{source.name}: {file.name} {error}")
             else:
-                _write(folder / file.name, contents)
+                write_whole(folder / file.name, contents)
                 missing.remove(file)
         if not missing:
             return
