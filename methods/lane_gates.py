@@ -14,7 +14,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from methods.simd import FLOAT, FLOATS, INT, LANES, address, call, fma_of, lane_sums, lanes, rounded_of, splat_of
+from codegen.vector_ir import INT, address, splat_of
+from methods.simd import FLOAT, FLOATS, LANES, call, fma_of, lane_sums, lanes, rounded_of
 
 _LONG = ir.IntType(64)
 

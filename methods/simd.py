@@ -18,6 +18,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
+from codegen.vector_ir import INT, address, splat_of
 from methods.smoothing import MIX_FACTORS, MIX_SHIFTS
 
 LANES = 16
@@ -31,7 +32,7 @@ class LanesType(types.Type):
 
 
 lanes = LanesType()
-FLOAT, INT = ir.FloatType(), ir.IntType(32)
+FLOAT = ir.FloatType()
 FLOATS, INTS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT, LANES)
 
 
@@ -53,20 +54,9 @@ def _int_constant(value: int) -> ir.Constant:
     return ir.Constant(INTS, [value] * LANES)
 
 
-def splat_of(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
-    undefined = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(undefined, scalar, INT(0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(INTS, [0] * LANES))
-
-
 def call(builder: Any, name: str, result: Any, arguments: Sequence[Any]) -> Any:
     signature = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), arguments)
-
-
-def address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, pointee: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, value=array).data
-    return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
 
 
 def fma_of(builder: Any, a: Any, b: Any, c: Any) -> Any:
