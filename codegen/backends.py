@@ -20,7 +20,7 @@ from codegen.emit_c import LANES, WHOLE, count_operators, emit_c, emit_stencil, 
 from codegen.emit_items import MAX_ANSWER_BITS
 from codegen.encoder import Encoder
 from codegen.netlist import Netlist
-from codegen.pack import pack_board, pack_items, unpack_board, unpack_items
+from codegen.pack import aligned_words, pack_board, pack_items, unpack_board, unpack_items
 from codegen.passes import NAIVE, OPTIMISE_TERNARY, OPTIMISE_TWO_INPUT, Pass, PassReport, lower, run
 from codegen.readout import Readout
 from codegen.rows import is_stencil
@@ -138,9 +138,9 @@ class _Blocks:
         cls, netlist: Netlist, bits: Bits, words: int, evaluate: Callable[[NDArray[np.uint64], NDArray[np.uint64], int], None]
     ) -> "_Blocks":
         packed = pack_items(check_bits(netlist, bits), words)
-        blocks = _aligned(packed.size).reshape(packed.shape)
+        blocks = aligned_words(packed.size).reshape(packed.shape)
         blocks[:] = packed
-        out = _aligned(len(blocks) * netlist.n_outputs * words).reshape(len(blocks), netlist.n_outputs, words)
+        out = aligned_words(len(blocks) * netlist.n_outputs * words).reshape(len(blocks), netlist.n_outputs, words)
         return cls(len(bits), blocks, out, evaluate)
 
     def run(self, times: int) -> None:
@@ -203,9 +203,9 @@ class NumbaCircuit:
     """The optimised netlist on packed words, run by one numba function that serves every circuit."""
 
     def __init__(self, learned: Netlist) -> None:
-        self.netlist, passes = run(learned, OPTIMISE_TWO_INPUT)
-        self.facts = Facts("numba", self.netlist.n_gates, self.netlist.depth, count_operators(self.netlist, "c99"), tuple(passes))
+        self.netlist, passes = run(learned, OPTIMISE_TERNARY)
         self._program = emit_numba.program(self.netlist)
+        self.facts = Facts("numba", self.netlist.n_gates, self.netlist.depth, self._program.n_operators, tuple(passes))
 
     def evaluate(self, bits: Bits) -> Bits:
         return _evaluated(self.batch(bits))
@@ -242,7 +242,7 @@ class CompiledStencil:
     def stepper(self, board: Bits, torus: bool) -> Stepper:
         """A stepper for bool (height, width); the caller has checked the board."""
         height, width = board.shape
-        work = _aligned(self._work_words(height, width))
+        work = aligned_words(self._work_words(height, width))
 
         def advance(rows: NDArray[np.uint64], steps: int) -> NDArray[np.uint64]:
             self._steps(rows.ctypes.data, height, width, torus, steps, work.ctypes.data)
@@ -427,10 +427,3 @@ def second_copy(circuit: CompiledCircuit, folder: Path) -> CompiledCircuit:
 def _evaluated(batch: Batch) -> Bits:
     batch.run(1)
     return batch.outputs()
-
-
-def _aligned(words: int) -> NDArray[np.uint64]:
-    """uint64 scratch memory that starts at a 64-byte boundary, so that whole vectors do not cross cache lines."""
-    raw = np.zeros(words + 8, dtype=np.uint64)
-    skip = -(raw.ctypes.data // 8) % 8
-    return raw[skip : skip + words]

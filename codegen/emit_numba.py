@@ -1,60 +1,136 @@
-"""Run a netlist on packed words with numba: the gates are data, so no circuit needs a compilation of its own."""
+"""Run a netlist on packed words with numba: the gates are data, so no circuit needs a compilation of its own.
+
+A gate of up to three inputs is a polynomial over the field of two elements, where + is exclusive or and * is and (its
+algebraic normal form), and is evaluated by Horner's rule, one level an input:
+
+    level 0 = its 8 coefficients          level j + 1, term m = level j, term 2m + level j, term 2m + 1 * input j
+
+A coefficient is a word of zeros or of ones, so all gates take the same seven steps: the processor has no operator to branch
+on, which it could not predict, and a step is one instruction where there is ternary logic (AVX-512), else two. Steps are
+written on vectors of sixteen words, which LLVM splits into the registers there are: left to find them in a loop over words, it
+takes half of the widest, and one word at a time where a gate overwrites its input.
+
+What then limits a large circuit is how far away its signals are. Gates are evaluated in an order that keeps few signals live
+(see codegen.schedule), each on a block of words, and a signal's slot is used again as soon as its last reader is done.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from codegen.netlist import Netlist
+from codegen.pack import aligned_words
+from codegen.schedule import reordered, schedule
+from codegen.vector_ir import address, splat_of
 
-# Words a gate handles at once: long enough that the choice of operator costs nothing, short enough that the live
-# signals of a few hundred gates stay in the first-level caches.
+# Words a gate handles at once: long enough that finding its slots and coefficients costs little, short enough that the live
+# signals of a large circuit stay in the second-level cache.
 BLOCK_WORDS = 64
+
+_VECTOR = 16  # words a step handles at once: two of the widest registers, so that their chains of steps overlap
+_WORDS = ir.VectorType(ir.IntType(64), _VECTOR)
+_WIDEST = 3  # inputs of a gate
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A netlist of gates of at most two inputs, with its signals in slots that are reused once nobody reads them.
+    """A netlist of gates of at most three inputs, in the order of evaluation, with its signals in slots that are reused.
 
-    op:       uint8 (gate,), the gate's two-input truth table (one-input gates and constants ignore what they do not read).
-    slots:    int32 (gate, 3), where the gate writes, and where it finds its two inputs.
+    table:    uint8 (gate,), the gate's truth table over three inputs, of which it ignores those that it does not have.
+    slots:    int32 (gate, 4), where the gate writes, and where it finds its three inputs.
     n_slots:  slots in all; the primary inputs are in slots 0 .. n_inputs - 1.
     outputs, inverted: slot of each primary output, and whether it is complemented.
     """
 
     n_inputs: int
-    op: NDArray[np.uint8]
+    table: NDArray[np.uint8]
     slots: NDArray[np.int32]
     n_slots: int
     outputs: NDArray[np.int32]
     inverted: NDArray[np.bool_]
 
+    @property
+    def n_operators(self) -> int:
+        """Bitwise operators that one evaluation takes a word: an and and an exclusive or for each of a gate's steps, and an
+        exclusive or for each output."""
+        return 2 * (_TERMS.shape[1] - 1) * len(self.table) + len(self.outputs)
+
 
 def program(netlist: Netlist) -> Program:
-    """Assign operators and slots. The netlist must be lowered to two-input gates."""
-    fan_in = np.zeros((netlist.n_gates, 2), dtype=np.int32)
-    for position in range(min(2, netlist.fan_in.shape[1])):
-        has_input = netlist.arity > position
-        fan_in[has_input, position] = netlist.fan_in[has_input, position]
-    # A table over fewer inputs is repeated over the rows of those it does not have.
-    op = netlist.table.astype(np.uint8)
-    op = np.where(netlist.arity < 1, op * 0b11, op)
-    op = np.where(netlist.arity < 2, op * 0b101, op).astype(np.uint8)
-    slots, slot_of, n_slots = _assign_slots(netlist.n_inputs, fan_in, netlist.arity, netlist.outputs)
-    return Program(netlist.n_inputs, op, slots, n_slots, slot_of[netlist.outputs], netlist.inverted)
+    """Order the live gates and assign slots. Raises ValueError for gates of more than three inputs."""
+    if netlist.arity.max(initial=0) > _WIDEST:
+        raise ValueError(f"Expected gates of at most {_WIDEST} inputs; call passes.lower_ternary on the netlist first.")
+    netlist = reordered(netlist, schedule(netlist))
+    table = netlist.table
+    for arity in range(_WIDEST):  # a table is repeated over the rows of an input that it does not have
+        table = np.where(netlist.arity <= arity, table | table << np.uint64(1 << arity), table)
+    slots, slot_of, n_slots = _assign_slots(netlist.n_inputs, netlist.fan_in, netlist.arity, netlist.outputs)
+    return Program(netlist.n_inputs, table.astype(np.uint8), slots, n_slots, slot_of[netlist.outputs], netlist.inverted)
 
 
 def evaluate(compiled: Program, blocks: NDArray[np.uint64], out: NDArray[np.uint64], times: int = 1) -> None:
     """Evaluate blocks, uint64 (block, input, word), into out, uint64 (block, output, word); all of it `times` times."""
-    _evaluate(compiled.op, compiled.slots, compiled.n_slots, compiled.outputs, compiled.inverted, blocks, out, times)
+    values = _values(compiled, blocks.shape[2])
+    _evaluate(compiled.table, compiled.slots, compiled.outputs, compiled.inverted, values, blocks, out, times)
 
 
 def step_board(compiled: Program, rows: NDArray[np.uint64], width: int, torus: bool, steps: int) -> NDArray[np.uint64]:
     """Advance a packed board, uint64 (height, word), by `steps` generations of a nine-input stencil; returns the new board."""
-    return _step_board(
-        compiled.op, compiled.slots, compiled.n_slots, compiled.outputs[0], compiled.inverted[0], rows, width, torus, steps
-    )
+    words = rows.shape[1]
+    band = max(1, BLOCK_WORDS // words)
+    output, inverted = compiled.outputs[0], compiled.inverted[0]
+    values = _values(compiled, band * words)
+    return _step_board(compiled.table, compiled.slots, output, inverted, values, rows, band, width, torus, steps)
+
+
+def _values(compiled: Program, words: int) -> NDArray[np.uint64]:
+    """Room for the signals, uint64 (slot, word), with as many words as are asked for and up to whole vectors."""
+    padded = -(-words // _VECTOR) * _VECTOR
+    return aligned_words(compiled.n_slots * padded).reshape(compiled.n_slots, padded)
+
+
+def _normal_forms() -> NDArray[np.uint64]:
+    """uint64 (table, term): the coefficient of the product of those inputs whose bits are set in the term, as a mask.
+
+    It is the sum of the table's rows in which no other input is true (the Moebius transform), summed input by input.
+    """
+    n_rows = 1 << _WIDEST
+    terms = np.arange(1 << n_rows)[:, None] >> np.arange(n_rows) & 1
+    for position in range(_WIDEST):
+        pairs = terms.reshape(len(terms), -1, 2, 1 << position)
+        pairs[:, :, 1] ^= pairs[:, :, 0]
+    return np.where(terms == 1, ~np.uint64(0), np.uint64(0))
+
+
+_TERMS = _normal_forms()
+
+
+@intrinsic
+def _run_gate(typing: Any, values: Any, out: Any, a: Any, b: Any, c: Any, terms: Any, table: Any) -> Any:
+    """values[out : out + 16] = the gate of the table on the vectors at a, b and c, all counted in words from the start."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values, out, *inputs, terms, table = arguments
+        n_terms = 1 << len(inputs)
+        first = builder.mul(table, table.type(n_terms))
+        level = []
+        for term in range(n_terms):
+            place = address(context, builder, signature.args[5], terms, builder.add(first, table.type(term)), _WORDS.element)
+            level.append(splat_of(builder, builder.load(place), _WORDS))
+        for word in inputs:
+            vector = builder.load(address(context, builder, signature.args[0], values, word, _WORDS))
+            vector.align = 8
+            level = [builder.xor(level[i], builder.and_(level[i + 1], vector)) for i in range(0, len(level), 2)]
+        builder.store(level[0], address(context, builder, signature.args[0], values, out, _WORDS)).align = 8
+        return context.get_dummy_value()
+
+    place = types.intp
+    return types.void(values, place, place, place, place, terms, place), generate
 
 
 @njit(cache=True)
@@ -68,10 +144,10 @@ def _assign_slots(n_inputs, fan_in, arity, outputs):
         last_reader[signal] = n_gates  # never freed
     slot_of = np.zeros(n_inputs + n_gates, np.int32)
     slot_of[:n_inputs] = np.arange(n_inputs)
-    n_slots = max(n_inputs, 1)  # constants name slot 0 as the input that they ignore
+    n_slots = max(n_inputs, 1)  # gates name slot 0 as the inputs that they do not have
     free = np.empty(n_inputs + n_gates, np.int32)
     n_free = 0
-    slots = np.zeros((n_gates, 3), np.int32)
+    slots = np.zeros((n_gates, 1 + _WIDEST), np.int32)
     for gate in range(n_gates):
         for position in range(arity[gate]):
             slots[gate, 1 + position] = slot_of[fan_in[gate, position]]
@@ -95,48 +171,25 @@ def _assign_slots(n_inputs, fan_in, arity, outputs):
 
 
 @njit(cache=True)
-def _run_gates(op, slots, values, words):
+def _run_gates(table, slots, values, words):
     """Evaluate every gate on values[slot, :words]. A gate may write the slot that it reads: lanes are independent."""
-    for gate in range(len(op)):
-        out = values[slots[gate, 0]]
-        a = values[slots[gate, 1]]
-        b = values[slots[gate, 2]]
-        table = op[gate]
-        if table == 0b1000:
-            for w in range(words):
-                out[w] = a[w] & b[w]
-        elif table == 0b0110:
-            for w in range(words):
-                out[w] = a[w] ^ b[w]
-        elif table == 0b1110:
-            for w in range(words):
-                out[w] = a[w] | b[w]
-        elif table == 0b0010:
-            for w in range(words):
-                out[w] = a[w] & ~b[w]
-        elif table == 0b0100:
-            for w in range(words):
-                out[w] = ~a[w] & b[w]
-        else:
-            # Any table as exclusive-or of 1, a, b and ab (its algebraic normal form).
-            ones = ~np.uint64(0)
-            bit0, bit1, bit2, bit3 = table & 1, (table >> 1) & 1, (table >> 2) & 1, (table >> 3) & 1
-            c = ones if bit0 else np.uint64(0)
-            ca = ones if bit0 ^ bit1 else np.uint64(0)
-            cb = ones if bit0 ^ bit2 else np.uint64(0)
-            cab = ones if bit0 ^ bit1 ^ bit2 ^ bit3 else np.uint64(0)
-            for w in range(words):
-                out[w] = c ^ (ca & a[w]) ^ (cb & b[w]) ^ (cab & a[w] & b[w])
+    stride = values.shape[1]
+    for gate in range(len(table)):
+        out, a, b, c = slots[gate, 0] * stride, slots[gate, 1] * stride, slots[gate, 2] * stride, slots[gate, 3] * stride
+        gate_table = table[gate]  # read once: for all LLVM knows, the gate might overwrite it
+        for w in range(0, words, _VECTOR):
+            _run_gate(values, out + w, a + w, b + w, c + w, _TERMS, gate_table)
 
 
 @njit(cache=True)
-def _evaluate(op, slots, n_slots, outputs, inverted, blocks, out, times):
+def _evaluate(table, slots, outputs, inverted, values, blocks, out, times):
     n_blocks, n_inputs, words = blocks.shape
-    values = np.zeros((n_slots, words), np.uint64)
     for _ in range(times):
         for block in range(n_blocks):
-            values[:n_inputs] = blocks[block]
-            _run_gates(op, slots, values, words)
+            for signal in range(n_inputs):
+                for w in range(words):
+                    values[signal, w] = blocks[block, signal, w]
+            _run_gates(table, slots, values, words)
             for output in range(len(outputs)):
                 flip = ~np.uint64(0) if inverted[output] else np.uint64(0)
                 for w in range(words):
@@ -144,10 +197,9 @@ def _evaluate(op, slots, n_slots, outputs, inverted, blocks, out, times):
 
 
 @njit(cache=True)
-def _step_board(op, slots, n_slots, output, inverted, rows, width, torus, steps):
+def _step_board(table, slots, output, inverted, values, rows, band, width, torus, steps):
+    """Rows are handled `band` at a time, side by side in a slot."""
     height, words = rows.shape
-    band = max(1, BLOCK_WORDS // words)  # rows handled at once
-    values = np.zeros((n_slots, band * words), np.uint64)
     flip = ~np.uint64(0) if inverted else np.uint64(0)
     used = width % 64
     last_word = np.uint64((1 << used) - 1) if used else ~np.uint64(0)
@@ -164,7 +216,7 @@ def _step_board(op, slots, n_slots, output, inverted, rows, width, torus, steps)
                         _shifted(now[y % height], width, torus, values[3 * third : 3 * third + 3, at : at + words])
                     else:
                         values[3 * third : 3 * third + 3, at : at + words] = 0
-            _run_gates(op, slots, values, n_rows * words)
+            _run_gates(table, slots, values, n_rows * words)
             for r in range(n_rows):
                 for w in range(words):
                     then[top + r, w] = values[output, r * words + w] ^ flip

@@ -43,6 +43,13 @@ def unpack_board(rows: NDArray[np.uint64], width: int) -> NDArray[np.bool_]:
     return np.unpackbits(_as_bytes(rows), axis=1, count=width, bitorder="little").astype(bool)
 
 
+def aligned_words(n_words: int) -> NDArray[np.uint64]:
+    """uint64 (n_words,), zeros that start at a 64-byte boundary, so that whole vectors do not cross cache lines."""
+    raw = np.zeros(n_words + 8, dtype=np.uint64)
+    skip = -(raw.ctypes.data // 8) % 8
+    return raw[skip : skip + n_words]
+
+
 def _as_words(octets: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.ascontiguousarray(octets).view("<u8").astype(np.uint64)
 

@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import all_tables_netlist, netlists
+from hypothesis import strategies as st
+from strategies import all_foldings_netlist, all_tables_netlist, netlists
 
 from codegen import emit_numba
 from codegen.backends import BACKENDS, CompiledCircuit, pipeline
@@ -14,7 +15,7 @@ from codegen.emit_c import LANES, OPERATORS, count_operators
 from codegen.equivalence import all_rows
 from codegen.netlist import Netlist
 from codegen.pack import pack_items, unpack_items
-from codegen.passes import run
+from codegen.passes import OPTIMISE_TERNARY, OPTIMISE_TWO_INPUT, run
 from codegen.simulate import simulate
 from codegen.toolchain import find_compiler
 from methods.jax_network import JaxNetwork
@@ -78,13 +79,36 @@ def test_numba_equals_the_simulator_on_drawn_netlists(netlist):
 
 
 @settings(deadline=None, max_examples=60)
-@given(netlist=netlists(inputs=(0, 12), outputs=(0, 20), max_arity=2))
-def test_numba_runs_netlists_that_no_pass_has_simplified(netlist):
-    bits = drawn_bits(130, netlist.n_inputs)
-    blocks = pack_items(bits, 2)
-    out = np.empty((len(blocks), netlist.n_outputs, 2), dtype=np.uint64)
+@given(netlist=netlists(inputs=(0, 12), outputs=(0, 20), max_arity=3), words=st.integers(1, 20))
+def test_numba_runs_netlists_that_no_pass_has_simplified_on_blocks_of_any_size(netlist, words):
+    assert_runs(netlist, drawn_bits(130, netlist.n_inputs), words)
+
+
+@pytest.mark.parametrize("arity", [0, 1, 2, 3])
+def test_numba_runs_a_gate_of_every_table(arity):
+    assert_runs(all_tables_netlist(arity), all_rows(arity), 1)
+
+
+def test_numba_runs_every_table_on_equal_and_constant_inputs():
+    assert_runs(all_foldings_netlist(), all_rows(2), 1)
+
+
+def assert_runs(netlist, bits, words):
+    """numba computes what the simulator does, the netlist as it is."""
+    blocks = pack_items(bits, words)
+    out = np.empty((len(blocks), netlist.n_outputs, words), dtype=np.uint64)
     emit_numba.evaluate(emit_numba.program(netlist), blocks, out)
     np.testing.assert_array_equal(unpack_items(out, len(bits)), simulate(netlist, bits))
+
+
+def test_numba_refuses_gates_of_four_inputs():
+    with pytest.raises(ValueError, match="at most 3 inputs"):
+        emit_numba.program(Netlist.from_gates(4, [(0x8000, (0, 1, 2, 3))], [4]))
+
+
+def test_numba_counts_the_operators_that_it_runs():
+    netlist = Netlist.from_gates(2, [(0b1000, (0, 1)), (0b0110, (0, 1)), (0b01, (2,))], [4, 0])  # exclusive or is dead
+    assert emit_numba.program(netlist).n_operators == 2 * 7 * 2 + 2
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -274,10 +298,14 @@ def test_facts_name_the_form_and_its_size(mixed):
         "c": find_compiler().isa,
     }
     assert (facts["numpy"].gates, facts["numpy"].depth) == (mixed.n_gates, mixed.depth)
-    for name, isa in (("numba", "c99"), ("c-portable", "c99"), ("c", find_compiler().isa)):
-        optimised, reports = run(mixed, pipeline(isa))
+    for name, passes in (
+        ("numba", OPTIMISE_TERNARY), ("c-portable", OPTIMISE_TWO_INPUT), ("c", pipeline(find_compiler().isa)),
+    ):  # fmt: skip
+        optimised, reports = run(mixed, passes)
         assert (facts[name].gates, facts[name].depth) == (optimised.n_gates, optimised.depth)
-        assert facts[name].operators == count_operators(optimised, isa)
+        assert facts[name].operators == (
+            emit_numba.program(optimised).n_operators if name == "numba" else count_operators(optimised, facts[name].isa)
+        )
         assert [report.name for report in facts[name].passes] == [report.name for report in reports]
     assert [report.name for report in facts["c-naive"].passes] == ["copies", "sweep", "lower"]
     assert all(facts[name].library.path.exists() for name in C_BACKENDS)
