@@ -14,7 +14,10 @@ ALLOWED = {
         "tasks": None,
         "codegen": {"codegen.cache", "codegen.circuit", "codegen.encoder", "codegen.readout", "codegen.whole_file"},
     },
-    "methods": {"methods": None, "codegen": {"codegen.truth_table", "codegen.netlist", "codegen.readout", "codegen.whole_file"}},
+    "methods": {
+        "methods": None,
+        "codegen": {"codegen.truth_table", "codegen.netlist", "codegen.readout", "codegen.vector_ir", "codegen.whole_file"},
+    },
     "reports": {"reports": None, "codegen": None, "tasks": None},
 }
 FRAMEWORKS = {"torch", "jax"}
