@@ -41,6 +41,7 @@ from codegen.encoder import Encoder
 from codegen.equivalence import compare
 from codegen.lower_readout import lowered
 from codegen.measure import Protocol, Samples, pinned, quickest, ratio, time_arms
+from codegen.passes import lut_count
 from codegen.toolchain import CompileTimeoutError, NoCompilerError, ToolchainError
 from methods import ENGINES, METHODS, Goal, MethodError, thresholds
 from methods.checkpoint import CheckpointError
@@ -363,6 +364,8 @@ def summarise(
         entropy=best.entropy,
         gate_evaluations_per_second=steps_per_second * network.n_gates * batch if steps_per_second else None,
         gate_types=gate_types(network, trained.best_tables),
+        luts4=lut_count(circuit.netlist, 4),
+        luts6=lut_count(circuit.netlist, 6),
     )
 
 

@@ -82,6 +82,8 @@ def job_tables(record: Record) -> list[Table]:
             facts.add_row("accuracy", both)
             gates = " → ".join([f"{training.gates_learned} learned", *_gates_left(record)])
             facts.add_row("gates", textwrap.fill(gates, _FACT_COLUMNS))
+            if training.luts4 is not None:
+                facts.add_row("luts", f"{training.luts4} of four inputs, {training.luts6} of six")
         facts.add_row("parameters", str(training.parameters))
         tables.append(facts)
     if record.rows:

@@ -50,6 +50,8 @@ class Training:
     entropy: float | None = None
     gate_evaluations_per_second: float | None = None
     gate_types: list[dict[str, int]] = field(default_factory=list)
+    luts4: int | None = None
+    luts6: int | None = None
 
     @property
     def accuracy(self) -> float:

@@ -17,6 +17,7 @@ from codegen.passes import (
     cover_ternary,
     lower,
     lower_ternary,
+    lut_count,
     run,
     share,
     shrink,
@@ -259,3 +260,22 @@ def test_a_full_adder_becomes_five_gates():
     lowered, _ = run(adder, OPTIMISE_TWO_INPUT)
     assert lowered.n_gates == 5
     assert np.array_equal(simulate(lowered, all_rows(3)), simulate(adder, all_rows(3)))
+
+
+@pytest.mark.parametrize(("k", "expected"), [(2, 15), (3, 8), (4, 5), (5, 4), (6, 3)])
+def test_a_conjunction_takes_as_many_tables_as_its_inputs_need(k, expected):
+    """A table of k inputs joins k signals into one, so a chain of 16 takes ceil(15 / (k - 1))."""
+    gates = [(AND, (15 + gate if gate else 0, gate + 1)) for gate in range(15)]
+    assert lut_count(Netlist.from_gates(16, gates, [30]), k) == expected
+
+
+def test_gates_wider_than_a_table_are_split_and_others_kept():
+    mixed = Netlist.from_gates(6, [(0x6996966996696996, tuple(range(6))), (0x1668, (0, 1, 2, 3))], [6, 7])
+    assert (lut_count(mixed, 4), lut_count(mixed, 6)) == (3, 2)
+
+
+@settings(deadline=None, max_examples=30)
+@given(netlist=netlists(max_gates=30), k=st.sampled_from([4, 6]))
+def test_a_circuit_takes_no_more_tables_than_gates(netlist, k):
+    if netlist.arity.max(initial=0) <= k:
+        assert lut_count(netlist, k) <= optimise(netlist).n_gates

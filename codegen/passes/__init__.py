@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from codegen.netlist import Netlist
 from codegen.passes.copies import copies
-from codegen.passes.cover import cover_ternary
+from codegen.passes.cover import cover, cover_ternary
 from codegen.passes.decompose import decompose
 from codegen.passes.lower import lower, lower_ternary
 from codegen.passes.share import share
@@ -31,7 +31,7 @@ OPTIMISE_TERNARY: tuple[Pass, ...] = (*OPTIMISE, lower_ternary, share, sweep, co
 
 __all__ = [
     "NAIVE", "OPTIMISE", "OPTIMISE_TERNARY", "OPTIMISE_TWO_INPUT", "Pass", "PassReport", "copies", "cover_ternary", "decompose",
-    "lower", "lower_ternary", "run", "share", "shrink", "sweep",
+    "lower", "lower_ternary", "lut_count", "run", "share", "shrink", "sweep",
 ]  # fmt: skip
 
 
@@ -56,3 +56,12 @@ def run(netlist: Netlist, pipeline: Iterable[Pass]) -> tuple[Netlist, list[PassR
         seconds = time.perf_counter() - start
         reports.append(PassReport(step.__name__, before, netlist.n_gates, netlist.depth, seconds))
     return netlist, reports
+
+
+def lut_count(netlist: Netlist, k: int) -> int:
+    """How many look-up tables of k inputs, 2 to 6, a cover of the netlist takes: how FPGAs, which are made of them, are filled.
+
+    The fewer of two covers, of its gates as they are, if none has more inputs, and of what they are lowered to.
+    """
+    forms = (run(netlist, pipeline)[0] for pipeline in (OPTIMISE, OPTIMISE_TWO_INPUT))
+    return min(cover(form, k).n_gates for form in forms if form.arity.max(initial=0) <= k)
