@@ -31,15 +31,24 @@ _BOARD_WORK = 1 << 14  # words; ample
 
 @dataclass(frozen=True)
 class Artefact:
-    """files: file name to text. netlist: what they compute, as printed. operators: a word, as emit_c.count_operators.
+    """files: file name to text. learned, netlist: what they compute, before any pass and as printed. operators: a word, as
+    emit_c.count_operators.
 
     stack_bytes: about how much of the stack a call takes at most, on the widest words that the text may be compiled for.
     """
 
     files: dict[str, str]
+    learned: Netlist
     netlist: Netlist
     operators: int
     stack_bytes: int
+
+
+def check_prefix(name: str) -> str:
+    """The prefix as given, or ValueError if C would not take it."""
+    if not _PREFIX.fullmatch(name):
+        raise ValueError(f"Expected a prefix of letters, digits and underscores that begins with a letter, got {name!r}.")
+    return name
 
 
 def artefact(circuit: Circuit, name: str = "circuit", isa: str = ANY) -> Artefact:
@@ -49,8 +58,7 @@ def artefact(circuit: Circuit, name: str = "circuit", isa: str = ANY) -> Artefac
     encoder and readout are included; a circuit without an encoder reads numbers above 0 as true. Raises ValueError for a
     prefix that is no C identifier of letters, digits and underscores, or another instruction set.
     """
-    if not _PREFIX.fullmatch(name):
-        raise ValueError(f"Expected a prefix of letters, digits and underscores that begins with a letter, got {name!r}.")
+    check_prefix(name)
     if isa not in (ANY, *LANES):
         raise ValueError(f"Expected an instruction set of {', '.join([ANY, *LANES])}; got {isa!r}.")
     whole = compilable(circuit)
@@ -63,7 +71,7 @@ def artefact(circuit: Circuit, name: str = "circuit", isa: str = ANY) -> Artefac
         f"{name}.h": _header(circuit, whole, netlist, name, isa, stack_bytes),
         f"{name}_test.c": _self_test(circuit, whole, name),
     }
-    return Artefact(texts, netlist, count_operators(netlist, isa), stack_bytes)
+    return Artefact(texts, whole.netlist, netlist, count_operators(netlist, isa), stack_bytes)
 
 
 def _header(circuit: Circuit, whole: Compilable, netlist: Netlist, name: str, isa: str, stack_bytes: int) -> str:

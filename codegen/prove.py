@@ -15,13 +15,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.backends import pipeline
-from codegen.circuit import Circuit
-from codegen.lower_readout import lowered
 from codegen.merge import merged, packed_values
 from codegen.netlist import Netlist
 from codegen.pack import WORD
-from codegen.passes import run
 from codegen.simulate import simulate
 
 if TYPE_CHECKING:
@@ -49,16 +45,6 @@ class Proof:
     equal: bool | None
     how: Literal["simulation", "windows", "SAT"]
     counterexample: NDArray[np.bool_] | None = None
-
-
-def prove_circuit(circuit: Circuit, isa: str, conflicts: int = CONFLICTS) -> Proof:
-    """Is what emit_c prints for the instruction set (a key of emit_c.LANES) equal to the learned circuit, readout and all?
-
-    Raises ProverMissingError as prove_equal.
-    """
-    learned = lowered(circuit)
-    printed, _ = run(learned, pipeline(isa))
-    return prove_equal(learned, printed, conflicts)
 
 
 def prove_equal(first: Netlist, second: Netlist, conflicts: int = CONFLICTS, seed: int = 0) -> Proof:
