@@ -101,6 +101,7 @@ class TimingConfig:
     blocks: Annotated[int, Field(ge=2)]
     sample_seconds: Annotated[float, Field(gt=0)]
     warmup_seconds: Annotated[float, Field(ge=0)]
+    run_seconds: Annotated[float, Field(gt=0)]
     compile_seconds: Annotated[float, Field(gt=0)]
     batches: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     torch_compile: bool
@@ -428,9 +429,10 @@ def build_network(row: Row, workload: Workload, network: Model, learned: Tables 
         row.gates, row.depth = network.n_gates, len(network.layers)
     row.isa = row.backend.removeprefix("nn-")
     sizes = sorted({min(batch, workload.n_items) for batch in timing.batches})
+    tried = workload.part(sizes[-1])
 
     def choose(forms: Sequence[Executable]) -> int:
-        return quickest([workload.start(form) for form in forms])
+        return quickest([tried.start(form) for form in forms])
 
     if row.backend == "nn-jax":
         from methods.jax_network import JaxNetwork
@@ -546,28 +548,43 @@ def time_rows(record: Record, workload: Workload, forms: dict[str, Executable], 
     """Time every row that is not wrong, interleaved, and fill in times and ratios to the fastest neural-network row."""
     protocol = Protocol(timing.blocks, timing.sample_seconds, timing.warmup_seconds)
     rows = {row.backend: row for row in record.rows if row.exact is not False and row.status == "ok"}
-    arms = {name: workload.start(forms[name]) for name in rows}
+    works = {name: fitting(workload, forms[name], row.batch or 1, timing.run_seconds) for name, row in rows.items()}
+    arms = {name: works[name].start(forms[name]) for name in rows}
     rng = np.random.default_rng(record.seed)
     with tempfile.TemporaryDirectory() as folder, status(f"timing {', '.join(arms)}"):
         compiled = forms.get("c")
         if "c" in rows and isinstance(compiled, CompiledCircuit):
-            arms["c again"] = workload.start(second_copy(compiled, Path(folder)))
-        samples = time_arms(arms, protocol, rng)
+            works["c again"] = works["c"]
+            arms["c again"] = works["c"].start(second_copy(compiled, Path(folder)))
+        samples = {name: one.of(works[name].n_items) for name, one in time_arms(arms, protocol, rng).items()}
         few = Protocol(max(2, timing.blocks // 4), timing.sample_seconds, 0.0)
-        whole = time_arms({name: workload.whole(forms[name]) for name in rows}, few, rng)
-    n_items = workload.n_items
+        whole = time_arms({name: works[name].whole(forms[name]) for name in rows}, few, rng)
     baseline = min((samples[name] for name in rows if name in NETWORK_BACKENDS), key=_median_ns, default=None)
     for name, row in rows.items():
-        ns = samples[name].ns / n_items
-        row.ns_samples, row.loops = ns.tolist(), samples[name].loops
+        ns = samples[name].ns
+        row.ns_samples, row.loops, row.items_timed = ns.tolist(), samples[name].loops, works[name].n_items
         row.ns_per_item, row.ns_per_item_min = float(np.median(ns)), float(ns.min())
-        row.end_to_end_ns_per_item = _median_ns(whole[name]) / n_items
+        row.end_to_end_ns_per_item = _median_ns(whole[name]) / works[name].n_items
         if baseline is not None:
             speed_up = ratio(baseline, samples[name])
             row.ratio, row.ratio_low, row.ratio_high = speed_up.estimate, speed_up.low, speed_up.high
     if "c again" in samples:
         same = ratio(samples["c"], samples["c again"])
         record.noise_floor = max(abs(same.low - 1), abs(same.high - 1))
+
+
+_TRIED_ITEMS = 1024  # more than a word of any back end, which costs the same however few of its lanes are used
+
+
+def fitting(workload: Workload, form: Executable, batch: int, seconds: float) -> Workload:
+    """The first items of the work that the form does in about so many seconds, in whole batches of its own, at least one."""
+    tried = workload.part(max(batch, _TRIED_ITEMS))
+    run = tried.start(form)
+    run(1)
+    start = time.perf_counter()
+    run(1)
+    n_items = int(seconds / (time.perf_counter() - start) * tried.n_items)
+    return workload if n_items >= workload.n_items else workload.part(max(1, n_items // batch) * batch)
 
 
 def _median_ns(samples: Samples) -> float:

@@ -35,6 +35,10 @@ class Samples:
     ns: NDArray[np.float64]
     loops: int
 
+    def of(self, n_items: int) -> "Samples":
+        """Nanoseconds of one of the items that a run has."""
+        return Samples(self.ns / n_items, self.loops)
+
 
 @dataclass(frozen=True)
 class Ratio:

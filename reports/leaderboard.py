@@ -107,7 +107,7 @@ def _rows_table(record: Record) -> Table:
         pad_edge=False,
     )
     table.add_column("  back end", no_wrap=True)
-    for name in ("gates", "build s", f"ns/{item}", f"{item}s/s", "× nn", "95 %"):
+    for name in ("gates", "build s", f"{item}s/s", "end to end", "× nn", "95 %"):
         table.add_column(name, justify="right", no_wrap=True)
     best = fastest_learned(record)
     for row in record.rows:
@@ -115,8 +115,7 @@ def _rows_table(record: Record) -> Table:
             ("★ " if row is best else "  ") + row.backend,
             _shown(row.gates),
             _shown(row.compile_seconds, ".2f"),
-            _figure(row.ns_per_item),
-            quantity(1e9 / row.ns_per_item) if row.ns_per_item else "",
+            *(quantity(1e9 / ns) if ns else "" for ns in (row.ns_per_item, row.end_to_end_ns_per_item)),
             _figure(row.ratio),
             f"{_figure(row.ratio_low)}–{_figure(row.ratio_high)}" if row.ratio_low and row.ratio_low != row.ratio_high else "",
             style="bold" if row is best else None if row.ns_per_item else "dim",
@@ -139,6 +138,12 @@ def _caption(record: Record) -> str:
     networks = [f"{row.backend}: {row.isa}, batch {row.batch}" for row in record.rows if row.batch]
     words = [f"{row.backend}: {row.isa}" for row in record.rows if row.backend in ("c", "reference") and row.isa]
     said += [f"{'; '.join(part)}." for part in (networks, words) if part]
+    if any(row.end_to_end_ns_per_item for row in record.rows):
+        said.append(f"end to end: {record.item or 'item'}s/s with packing and unpacking, from what the caller has.")
+    most = max((row.items_timed or 0 for row in record.rows), default=0)
+    fewer = [f"{row.backend} on {row.items_timed}" for row in record.rows if row.items_timed and row.items_timed < most]
+    if fewer:
+        said.append(f"Timed on {most} {record.item or 'item'}s; {', '.join(fewer)}.")
     if record.noise_floor is not None:
         said.append(f"A second copy of c differs by up to {100 * record.noise_floor:.1f} %.")
     return "\n".join(said)

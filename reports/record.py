@@ -67,7 +67,7 @@ class Row:
     isa: what its words are. batch: items at once, where it has a choice. gates, depth: of the circuit it runs. operators:
     bitwise operators a word. exact: it agreed with both oracles, the circuit's and the task's, on every item checked; None
     where there is no circuit to agree with. ns_per_item, ns_per_item_min: median and least of ns_samples, nanoseconds an item
-    in each block of `loops` runs.
+    in each block of `loops` runs on items_timed items.
     ratio: times faster than the fastest neural-network row, with a 95 % interval.
     """
 
@@ -95,6 +95,7 @@ class Row:
     ratio_low: float | None = None
     ratio_high: float | None = None
     loops: int | None = None
+    items_timed: int | None = None
     ns_samples: list[float] = field(default_factory=list)
 
 

@@ -64,6 +64,9 @@ class Workload(Protocol):
     def n_items(self) -> int:
         """Items in one run."""
 
+    def part(self, n_items: int) -> "Workload":
+        """Its first items, for back ends that take long over all of them; all of it where there are no parts, as of a board."""
+
     def start(self, executable: Any) -> Callable[[int], None]:
         """Put the work into a back end; the result runs it the given number of times, and is all that is timed."""
 

@@ -91,6 +91,9 @@ class BoardWorkload:
     def n_items(self) -> int:
         return self.board.size
 
+    def part(self, n_items: int) -> "BoardWorkload":  # noqa: ARG002
+        return self
+
     def start(self, executable: Any) -> Callable[[int], None]:
         run_steps: Callable[[int], None] = executable.stepper(self.board, self.torus).run
         return run_steps

@@ -1,7 +1,7 @@
 """The work of tasks whose items do not depend on each other: rows of inputs, evaluated in bulk."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,10 @@ class RowsWorkload:
     @property
     def n_items(self) -> int:
         return len(self.bits)
+
+    def part(self, n_items: int) -> "RowsWorkload":
+        features = None if self.features is None else self.features[:n_items]
+        return replace(self, bits=self.bits[:n_items], answers=self.answers[:n_items], features=features)
 
     def start(self, executable: Any) -> Callable[[int], None]:
         run_times: Callable[[int], None] = executable.batch(self.bits).run

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import harness
 from codegen import measure
 from codegen.measure import Protocol, Ratio, Samples, pinned, quickest, ratio, time_arms
+from tasks.rows import RowsWorkload
 
 BRIEF = Protocol(blocks=12, sample_seconds=0, warmup_seconds=0)
 
@@ -167,3 +169,38 @@ def test_quickest_picks_the_run_that_takes_least(clock, order):
 def test_quickest_does_not_count_the_first_run(clock):
     costs = iter([10_000, 100])
     assert quickest([lambda _: clock.spend(500), lambda _: clock.spend(next(costs))]) == 1
+
+
+class Slow:
+    """A form that takes a second for 1,024 items, on a clock of its own."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(harness.time, "perf_counter", lambda: self.now)
+
+    def batch(self, bits):
+        self.n_items = len(bits)
+        return self
+
+    def run(self, times):
+        self.now += times * self.n_items / 1024
+
+
+@pytest.mark.parametrize(
+    ("seconds", "batch", "n_items"),
+    [
+        (60, 1, 50_000),
+        (3, 1, 3072),
+        (3, 256, 3072),
+        (3, 1000, 3000),
+        (0.001, 256, 256),
+        (0.001, 1, 1),
+        (3, 40_000, 40_000),
+    ],
+)
+def test_what_takes_long_is_timed_on_the_first_items_in_whole_batches(monkeypatch, seconds, batch, n_items):
+    rows = np.arange(100_000).reshape(50_000, 2) % 3 == 0
+    work = harness.fitting(RowsWorkload(rows, rows, features=rows), Slow(monkeypatch), batch, seconds)
+    assert work.n_items == n_items
+    for part in (work.bits, work.answers, work.features):
+        assert np.array_equal(part, rows[:n_items])
