@@ -19,7 +19,7 @@ from codegen.netlist import Netlist
 from codegen.pack import pack_board
 from codegen.passes import run
 from codegen.readout import from_binary
-from codegen.rows import is_stencil
+from codegen.stencil import is_stencil
 
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # The self-test's items are more than a block of the widest words and a part of one, its rows of cells more than two words.

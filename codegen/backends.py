@@ -23,8 +23,8 @@ from codegen.netlist import Netlist
 from codegen.pack import aligned_words, pack_board, pack_items, unpack_board, unpack_items
 from codegen.passes import NAIVE, OPTIMISE_TERNARY, OPTIMISE_TWO_INPUT, Pass, PassReport, lower, run
 from codegen.readout import Readout
-from codegen.rows import is_stencil
 from codegen.simulate import check_bits, simulate
+from codegen.stencil import is_stencil
 from codegen.toolchain import Library, compile_library, find_compiler
 
 Bits = NDArray[np.bool_]

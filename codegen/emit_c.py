@@ -19,8 +19,9 @@ from codegen.encoder import Encoder
 from codegen.netlist import Netlist
 from codegen.passes.lower import recipe
 from codegen.readout import Readout
-from codegen.rows import is_stencil, split_rows
+from codegen.rows import split_rows
 from codegen.schedule import reordered, schedule
+from codegen.stencil import is_stencil
 
 # The operators that C has, by two-input truth table (input 0, `a`, is the low bit of the row).
 OPERATORS = {

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from codegen.netlist import Netlist
 from codegen.passes.sweep import sweep
-
-N_CELLS = 9
+from codegen.stencil import N_CELLS
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +18,6 @@ class Rows:
 
     row: Netlist
     rule: Netlist
-
-
-def is_stencil(netlist: Netlist) -> bool:
-    """Whether the netlist can step a board: nine inputs, the 3x3 neighbourhood in reading order, and one output."""
-    return netlist.n_inputs == N_CELLS and netlist.n_outputs == 1
 
 
 def split_rows(netlist: Netlist) -> Rows:

@@ -10,8 +10,9 @@ from codegen.emit_c import count_operators
 from codegen.equivalence import all_rows
 from codegen.netlist import Netlist
 from codegen.passes import OPTIMISE_TERNARY, OPTIMISE_TWO_INPUT, decompose, run
-from codegen.rows import is_stencil, split_rows
+from codegen.rows import split_rows
 from codegen.simulate import simulate
+from codegen.stencil import is_stencil
 from tasks.life import Rule, truth
 
 # Rules of different kinds, and the most operations a word that they may take with ternary logic.

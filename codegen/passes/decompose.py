@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from codegen.equivalence import all_rows
 from codegen.netlist import Netlist
 from codegen.simulate import simulate
+from codegen.stencil import N_CELLS, is_stencil
 
-N_CELLS = 9
 _BEAM = 32
 _RAW = (0xAA, 0xCC, 0xF0)  # a row's cells themselves, as functions of the row
 _ROWS = ((0, 1, 2), (3, 4, 5), (6, 7, 8))
@@ -34,7 +34,7 @@ def decompose(netlist: Netlist) -> Netlist:
 
     Any other netlist is returned as it is. The truth table alone decides what comes out.
     """
-    if netlist.n_inputs != N_CELLS or netlist.n_outputs != 1:
+    if not is_stencil(netlist):
         return netlist
     found = _of_function(simulate(netlist, all_rows(N_CELLS)).tobytes())
     return netlist if found is None or found.n_gates >= netlist.n_gates else found
