@@ -1,11 +1,12 @@
 # make run    set up and run the main job      make test   set up and run all tests
 # make lint   what CI checks before the tests  make bench  the benchmarks of every back end
 # make bench-train   one training step of every engine, and its memory
+# make bench-circuit CIRCUIT=FILE   a circuit in every form, and what compiling costs
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: run test lint bench bench-train clean
+.PHONY: run test lint bench bench-train bench-circuit clean
 
 run: $(VENV)/installed
 	$(BIN)/python harness.py method=dlgn task=life
@@ -23,6 +24,9 @@ bench: $(VENV)/installed
 
 bench-train: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks.train_step
+
+bench-circuit: $(VENV)/installed
+	$(BIN)/python -m tests.benchmarks.circuit $(CIRCUIT) --random 10000 100000 1000000
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Gatebench needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 1; }

@@ -1,0 +1,139 @@
+"""What compiling a circuit gives and costs: `make bench-circuit CIRCUIT=runs/KEY/circuit.safetensors`.
+
+Of the circuit in every form: items a second from packed bits and from the caller's numbers, and the time of one item alone.
+All forms are timed in one process on one core, interleaved in fresh random order in each block; figures are medians, and
+ratios are to `c` in the same blocks. Then, with --random, what circuits of random gates cost to compile.
+"""
+
+import argparse
+import gc
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from codegen.backends import BACKENDS, CompiledCircuit, optimisation, pipeline
+from codegen.circuit import Circuit
+from codegen.emit_c import LANES
+from codegen.encoder import Encoder
+from codegen.lower_readout import lowered
+from codegen.measure import Protocol, pinned, ratio, time_arms
+from codegen.netlist import Netlist
+from codegen.passes import run
+from codegen.toolchain import find_compiler
+
+N_ITEMS = 10_000
+SECONDS = 3600  # for one run of the compiler
+
+
+def forms(circuit: Circuit, with_naive: bool):
+    """Each back end, and `c` forced to the other instruction sets: name to executable."""
+    netlist, encoder = lowered(circuit), circuit.encoder or Encoder.of_bits(circuit.netlist.n_inputs)
+    names = ["c", "c-portable", "numba", *(["c-naive"] if with_naive else [])]
+    found = {name: BACKENDS[name](netlist, SECONDS, encoder) for name in names}
+    for isa in LANES:
+        if isa not in ("c99", find_compiler().isa):
+            optimised, passes = run(netlist, pipeline(isa))
+            found[f"c {isa}"] = CompiledCircuit(optimised, passes, isa, optimisation(optimised), True, SECONDS, encoder)
+    return found
+
+
+def predicting(form, items):
+    def run_times(times: int) -> None:
+        for _ in range(times):
+            form.predict(items)
+
+    return run_times
+
+
+def show_circuit(path: Path, blocks: int, with_naive: bool, console: Console) -> None:
+    circuit = Circuit.load(path)
+    encoder = circuit.encoder or Encoder.of_bits(circuit.netlist.n_inputs)
+    items = np.random.default_rng(0).integers(0, 256, (N_ITEMS, encoder.n_features)).astype(np.uint8)
+    bits = encoder.encode(items)
+    found = forms(circuit, with_naive)
+    arms = {}
+    for name, form in found.items():
+        assert np.array_equal(form.evaluate(bits[:2000]), circuit.answers(bits[:2000])), f"{name} is wrong"
+        arms[f"{name} packed"] = form.batch(bits).run
+        if isinstance(form, CompiledCircuit):
+            arms[f"{name} numbers"] = predicting(form, items)
+            arms[f"{name} one"] = predicting(form, items[:1])
+    samples = time_arms(arms, Protocol(blocks, 0.01, 0.1), np.random.default_rng(0))
+    table = Table(title=f"{circuit.netlist.n_gates} gates, {N_ITEMS} items, one thread, median of {blocks} blocks")
+    for heading in ("form", "words", "gates", "gcc s", "M items/s packed", "of c", "M items/s from bytes", "one item, us"):
+        table.add_column(heading, justify="left" if heading in ("form", "words") else "right")
+    for name, form in found.items():
+        kinds = [kind for kind in ("packed", "numbers", "one") if f"{name} {kind}" in samples]
+        ns = {kind: float(np.median(samples[f"{name} {kind}"].ns)) for kind in kinds}
+        library = form.facts.library
+        table.add_row(
+            name,
+            form.facts.isa,
+            str(form.facts.gates),
+            f"{library.compile_seconds:.1f}" if library else "",
+            f"{1e3 * N_ITEMS / ns['packed']:.2f}",
+            f"{ratio(samples['c packed'], samples[f'{name} packed']).estimate:.3f}",
+            f"{1e3 * N_ITEMS / ns['numbers']:.2f}" if "numbers" in ns else "",
+            f"{ns['one'] / 1e3:.1f}" if "one" in ns else "",
+        )
+    console.print(table)
+
+
+def random_circuit(n_gates: int) -> Netlist:
+    """Layers of two-input gates on 400 inputs, wired at random, the last of which is the output: as networks begin."""
+    rng = np.random.default_rng(0)
+    width = n_gates // 6
+    layers = [rng.integers(400, size=(width, 2))]
+    layers += [400 + width * layer + rng.integers(width, size=(width, 2)) for layer in range(5)]
+    return Netlist(
+        n_inputs=400,
+        table=rng.integers(16, size=6 * width).astype(np.uint64),
+        fan_in=np.concatenate(layers),
+        arity=np.full(6 * width, 2),
+        outputs=400 + 5 * width + np.arange(width),
+        inverted=np.zeros(width, dtype=bool),
+    )
+
+
+def show_random(sizes: list[int], console: Console) -> None:
+    isa = find_compiler().isa
+    table = Table(title=f"random gates to a library for {isa}")
+    for heading in ("gates", "printed", "passes s", "gcc s", "us a gate", "peak MiB here", "of gcc"):
+        table.add_column(heading, justify="right")
+    for n_gates in sizes:
+        netlist = random_circuit(n_gates)
+        gc.collect()
+        start = time.perf_counter()
+        optimised, passes = run(netlist, pipeline(isa))
+        seconds = time.perf_counter() - start
+        form = CompiledCircuit(optimised, passes, isa, optimisation(optimised), True, SECONDS)
+        assert form.facts.library is not None
+        compile_seconds = form.facts.library.compile_seconds
+        peaks = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        a_gate = 1e6 * (seconds + compile_seconds) / n_gates
+        cells = (n_gates, optimised.n_gates, f"{seconds:.1f}", f"{compile_seconds:.1f}", f"{a_gate:.0f}")
+        table.add_row(*map(str, cells), *(f"{peak:.0f}" for peak in peaks))
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("circuit", type=Path, nargs="?", help="a circuit.safetensors")
+    parser.add_argument("--blocks", type=int, default=20)
+    parser.add_argument("--naive", action="store_true", help="also c-naive, which takes a compiler minutes for 48,000 gates")
+    parser.add_argument("--random", type=int, nargs="+", default=[], help="numbers of random gates to compile")
+    options = parser.parse_args()
+    console = Console(highlight=False)
+    with pinned():
+        if options.circuit is not None:
+            show_circuit(options.circuit, options.blocks, options.naive, console)
+        if options.random:
+            show_random(options.random, console)
+
+
+if __name__ == "__main__":
+    main()
