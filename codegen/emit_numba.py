@@ -30,7 +30,7 @@ from codegen.vector_ir import address, splat_of
 
 # Words a gate handles at once: long enough that finding its slots and coefficients costs little, short enough that the live
 # signals of a large circuit stay in the second-level cache.
-BLOCK_WORDS = 64
+BLOCK_WORDS = 32
 
 _VECTOR = 16  # words a step handles at once: two of the widest registers, so that their chains of steps overlap
 _WORDS = ir.VectorType(ir.IntType(64), _VECTOR)
