@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"{options.output / name}  {len(text) / 1024:,.0f} KiB", soft_wrap=True)
     test = f"{options.name}_test"
     console.print(
-        f"try it: cd {options.output} && cc -O2 -march=native {options.name}.c {test}.c -o {test} && ./{test}", soft_wrap=True
+        f"try it: cd {options.output} && {made.compile} {options.name}.c {test}.c -o {test} && ./{test}", soft_wrap=True
     )
     return 0
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.backends import NumpyCircuit, pipeline
+from codegen.backends import NumpyCircuit, optimisation, pipeline
 from codegen.circuit import Circuit
 from codegen.emit_c import ANY, LANES, count_operators, emit_c, waiting_signals
 from codegen.emit_items import MAX_ANSWER_BITS, stack_words
@@ -35,6 +35,7 @@ class Artefact:
     emit_c.count_operators.
 
     stack_bytes: about how much of the stack a call takes at most, on the widest words that the text may be compiled for.
+    compile: the compiler and flags to begin with.
     """
 
     files: dict[str, str]
@@ -42,6 +43,7 @@ class Artefact:
     netlist: Netlist
     operators: int
     stack_bytes: int
+    compile: str
 
 
 def check_prefix(name: str) -> str:
@@ -66,15 +68,18 @@ def artefact(circuit: Circuit, name: str = "circuit", isa: str = ANY) -> Artefac
     lanes = max(LANES.values()) if isa == ANY else LANES[isa]
     stack_bytes = 8 * lanes * (waiting_signals(netlist) + stack_words(whole.encoder, netlist.n_outputs))
     code = emit_c(netlist, isa, name, encoder=whole.encoder, readout=whole.readout)
+    compile_command = f"cc {optimisation(netlist)[0]} -march=native"
     texts = {
         f"{name}.c": f'#include "{name}.h"\n\n{code}',
-        f"{name}.h": _header(circuit, whole, netlist, name, isa, stack_bytes),
+        f"{name}.h": _header(circuit, whole, netlist, name, isa, stack_bytes, compile_command),
         f"{name}_test.c": _self_test(circuit, whole, name),
     }
-    return Artefact(texts, whole.netlist, netlist, count_operators(netlist, isa), stack_bytes)
+    return Artefact(texts, whole.netlist, netlist, count_operators(netlist, isa), stack_bytes, compile_command)
 
 
-def _header(circuit: Circuit, whole: Compilable, netlist: Netlist, name: str, isa: str, stack_bytes: int) -> str:
+def _header(
+    circuit: Circuit, whole: Compilable, netlist: Netlist, name: str, isa: str, stack_bytes: int, compile_command: str
+) -> str:
     prefix = name.upper()
     has_numbers = whole.n_answers <= MAX_ANSWER_BITS
     sizes = {"FEATURES": whole.encoder.n_features, "INPUTS": netlist.n_inputs, "OUTPUTS": netlist.n_outputs}
@@ -113,8 +118,8 @@ def _header(circuit: Circuit, whole: Compilable, netlist: Netlist, name: str, is
         "Every function may be called from any number of threads at once. None allocates memory, keeps anything between calls,",
         f"or touches more of the caller's arrays than is said here. A call takes up to {-(-stack_bytes // 1024)} KiB of stack.",
         "",
-        f"Compile it for the machine that it will run on, such as: cc -O2 -march=native -c {name}.c",
-        f"Test it there: cc -O2 -march=native {name}.c {name}_test.c -o {name}_test && ./{name}_test",
+        f"Compile it for the machine that it will run on, such as: {compile_command} -c {name}.c",
+        f"Test it there: {compile_command} {name}.c {name}_test.c -o {name}_test && ./{name}_test",
     ]
     defines = [f"#define {prefix}_{size} {value}" for size, value in sizes.items()]
     return "\n".join(
