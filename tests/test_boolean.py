@@ -236,7 +236,7 @@ def test_a_boolean_job_is_learned_proven_and_timed_in_every_back_end_but_the_han
     done = run_harness(*TINY, "train.max_steps=500", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "status ok, exact" in done.stdout
-    assert "ns/row" in done.stdout
+    assert "rows/s" in done.stdout
     assert "rows/s" in done.stdout
     (path,) = tmp_path.glob("r/*/record.json")
     record = Record.read(path)

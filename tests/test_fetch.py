@@ -572,20 +572,6 @@ def test_other_arrays_are_not_written(tmp_path, array):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
-    path = tmp_path / "labels"
-    write_idx(path, np.arange(3, dtype=np.uint8))
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(fetching.os, "replace", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_idx(path, np.arange(4, dtype=np.uint8))
-    assert read_idx(path).tolist() == [0, 1, 2]
-    assert list(tmp_path.iterdir()) == [path]
-
-
 @pytest.mark.parametrize("data", [MNIST, FASHION_MNIST])
 def test_the_data_sets_are_whole(data):
     assert tuple(file.name for file in data.files) == NAMES
