@@ -57,8 +57,9 @@ _TERNARY_GATE = "TERNARY_{table:02X}({a}, {b}, {c})"
 
 # A circuit of up to WHOLE gates is one function, which the loops that call it take in: board steppers need that. Of more, a
 # function has CHUNK. For a random circuit of 44,000 gates on AVX-512, gcc 12 took 17, 20, 25 and 33 s in chunks of 100, 200,
-# 400 and 2,000 gates, and 512 items took 36, 35, 36 and 44 us; in one function it did not finish in 4 minutes.
-WHOLE, CHUNK = 2000, 200
+# 400 and 2,000 gates, and 512 items took 36, 35, 36 and 44 us; in one function it did not finish in 4 minutes. One of 1,550 took
+# 6.2 s at -O3 in one function and 2.7 s at -O1 in chunks, and was a tenth faster in chunks; at 300 there is no difference.
+WHOLE, CHUNK = 400, 200
 
 
 def widest_gate(isa: str) -> int:
