@@ -1,11 +1,9 @@
 /* items: n_items x N_FEATURES, bits: n_items x N_ANSWER, each 0 or 1. */
 void NAME_answers_TYPE(const NUMBER *items, size_t n_items, uint8_t *bits) {
-    V in[N_IN + 1], out[N_OUT + 1];
+    V out[N_OUT + 1];
     uint32_t numbers[64 * LANES];
     for (size_t start = 0; start < n_items; start += 64 * LANES) {
-        const size_t n = n_items - start < 64 * LANES ? n_items - start : 64 * LANES;
-        NAME_encode_TYPE(items + start * N_FEATURES, n, in);
-        NAME_block(in, out);
+        const size_t n = NAME_outputs_TYPE(items, n_items, start, out);
         for (int plane = 0; plane < N_ANSWER; plane++) {
             NAME_numbers(out + plane, 1, numbers);
             for (size_t item = 0; item < n; item++) bits[(start + item) * N_ANSWER + plane] = (uint8_t)numbers[item];

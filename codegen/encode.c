@@ -65,3 +65,12 @@ NOINLINE static void NAME_encode_TYPE(const NUMBER *items, size_t n_items, V *in
         }
     }
 }
+
+/* The outputs of the items from `start` on, at most as many as there are lanes; returns how many they are. */
+NOINLINE static size_t NAME_outputs_TYPE(const NUMBER *items, size_t n_items, size_t start, V *out) {
+    V in[N_IN + 1];
+    const size_t n = n_items - start < 64 * LANES ? n_items - start : 64 * LANES;
+    NAME_encode_TYPE(items + start * N_FEATURES, n, in);
+    NAME_block(in, out);
+    return n;
+}

@@ -1,11 +1,9 @@
 /* items: n_items x N_FEATURES, answers: n_items. An answer is the N_ANSWER outputs as a binary number, the low bit first. */
 void NAME_predict_TYPE(const NUMBER *items, size_t n_items, int32_t *answers) {
-    V in[N_IN + 1], out[N_OUT + 1];
+    V out[N_OUT + 1];
     uint32_t numbers[64 * LANES];
     for (size_t start = 0; start < n_items; start += 64 * LANES) {
-        const size_t n = n_items - start < 64 * LANES ? n_items - start : 64 * LANES;
-        NAME_encode_TYPE(items + start * N_FEATURES, n, in);
-        NAME_block(in, out);
+        const size_t n = NAME_outputs_TYPE(items, n_items, start, out);
         NAME_numbers(out, N_ANSWER, numbers);
         memcpy(answers + start, numbers, n * sizeof(int32_t));
     }

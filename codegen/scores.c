@@ -1,12 +1,10 @@
 /* items: n_items x N_FEATURES, scores: n_items x N_GROUPS. A score is the count of a group's true outputs divided by the
    temperature. */
 void NAME_scores_TYPE(const NUMBER *items, size_t n_items, float *scores) {
-    V in[N_IN + 1], out[N_OUT + 1];
+    V out[N_OUT + 1];
     uint32_t counts[64 * LANES];
     for (size_t start = 0; start < n_items; start += 64 * LANES) {
-        const size_t n = n_items - start < 64 * LANES ? n_items - start : 64 * LANES;
-        NAME_encode_TYPE(items + start * N_FEATURES, n, in);
-        NAME_block(in, out);
+        const size_t n = NAME_outputs_TYPE(items, n_items, start, out);
         for (unsigned group = 0; group < N_GROUPS; group++) {
             NAME_numbers(out + N_ANSWER + group * COUNT_BITS, COUNT_BITS, counts);
             for (size_t item = 0; item < n; item++)

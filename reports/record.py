@@ -26,8 +26,8 @@ class Training:
     seconds_to_exact: until the first evaluation of the unbroken exact run that the training ended in, None if it never was.
     first_gradient, last_gradient: norms of the gradient to the first and last layer's parameters at the first evaluation.
     gate_types: for each layer, how many gates are of which kind. luts4, luts6: look-up tables of four and six inputs that cover
-    the circuit without its readout. What is said of gates and of what they are discretised to is
-    None for an ordinary network, which has none.
+    the circuit without its readout. What is said of gates and of what they are discretised to is None for an ordinary network,
+    which has none.
     """
 
     engine: str
