@@ -43,7 +43,7 @@ from codegen.lower_readout import lowered
 from codegen.measure import Protocol, Samples, pinned, quickest, ratio, time_arms
 from codegen.passes import lut_count
 from codegen.toolchain import CompileTimeoutError, NoCompilerError, ToolchainError
-from methods import ENGINES, METHODS, Goal, MethodError, thresholds
+from methods import ENGINES, METHODS, MethodError, Problem, thresholds
 from methods.checkpoint import CheckpointError
 from methods.engine import Engine, EngineConfig, EngineError, build_engine
 from methods.network import Model, Network, Parameters, discretise
@@ -283,7 +283,7 @@ def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Engine, 
     """Build the method's network from the seed and train it on the task, with a progress bar on a terminal."""
     method = METHODS[config.method.name]
     rng = np.random.default_rng(config.seed)
-    network, parameters = method.build(config.method, task.train.inputs, Goal(task.n_outputs, task.classes), rng)
+    network, parameters = method.build(config.method, task.train.inputs, Problem(task.n_outputs, task.classes, task.places), rng)
     settings = EngineConfig(config.engine, n_threads(config), config.train.kernels, config.train.device)
     items = Items(task.train.inputs, task.train.target)
     engine = build_engine(settings, network, parameters, config.train.optimiser, items.inputs, items.target, config.seed)
@@ -716,8 +716,8 @@ def _check_job(overrides: list[str]) -> None:
     _check_name("engine", checked.engine, list(ENGINES))
     try:
         task = TASKS[checked.task.name].build(checked.task)
-        goal = Goal(task.n_outputs, task.classes)
-        METHODS[checked.method.name].build(checked.method, task.train.inputs, goal, np.random.default_rng(checked.seed))
+        problem = Problem(task.n_outputs, task.classes, task.places)
+        METHODS[checked.method.name].build(checked.method, task.train.inputs, problem, np.random.default_rng(checked.seed))
     except (TaskError, MethodError) as error:
         raise UsageError(str(error)) from error
     prepare_folder(Path(config["runs_dir"]), ".")

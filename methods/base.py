@@ -14,18 +14,26 @@ class MethodError(ValueError):
     """Settings that make no network, or one that does not fit the task; says what to change."""
 
 
-@dataclass(frozen=True)
-class Goal:
-    """What a task wants said of an item: `size` output bits, or one of `size` classes."""
+class UnsuitableError(MethodError):
+    """A task that a method cannot do whatever its settings; says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a task asks of a method: to say `size` output bits of an item, or one of `size` classes.
+
+    places: int (channel, row, column), the input at each place of an item that is an image, None where items are no images.
+    """
 
     size: int
     classes: bool
+    places: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True)
 class Method:
     """An entry of METHODS. config: the dataclass that checks conf/method/<name>.yaml; build makes the network and its
-    starting parameters from one, the task's training inputs (item, input), its goal, and a generator."""
+    starting parameters from one, the task's training inputs (item, input), the problem, and a generator."""
 
     config: type
-    build: Callable[[Any, NDArray[Any], Goal, np.random.Generator], tuple[Model, Parameters]]
+    build: Callable[[Any, NDArray[Any], Problem, np.random.Generator], tuple[Model, Parameters]]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from methods import readout
 from methods.engine import Bits, EngineState, Inputs, OptimiserConfig, Steps
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Columns, Network, Parameters, forward, relaxed, summed
+from methods.network import Columns, Network, Parameters, columns, forward, relaxed, summed
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import Smoothing, step_key
 from methods.thresholds import bits
@@ -36,7 +36,8 @@ class JaxEngine:
         _use_threads(threads)
         self._network = network
         self._relaxation = RELAXATIONS[network.relaxation]
-        self._layers = _columns(network)
+        # Index arrays are arguments of the compiled functions, not constants in them: XLA would fold them at great length.
+        self._layers = columns(network, jnp.asarray)
         self._data = jnp.asarray(_signal_major(inputs)), jnp.asarray(_signal_major(target))
         self._optimiser = optax.chain(
             optax.clip_by_global_norm(optimiser.clip_norm),
@@ -137,7 +138,7 @@ def _run(
         finite = alive & jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
         updates, next_state = optimiser.update(grads, state, trained)
         moved = jax.tree.map(lambda value, update: value - rate * update, trained, updates)
-        new_norms = jnp.stack([jnp.linalg.norm(grads["theta"][param]) for _, param in layers])
+        new_norms = jnp.stack([jnp.linalg.norm(grads["theta"][param]) for _, param, _ in layers])
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), (moved, next_state), (trained, state))
         next_carry = (*kept, count + finite.astype(jnp.uint32), jnp.where(alive, new_norms, norms))
         return (next_carry, finite), (loss, finite)
@@ -154,8 +155,8 @@ def _outputs(network: Network, layers: Any, trained: Any, x: Any, smoothing: Smo
 def _hard(network: Network, layers: list[Columns], coefficients: Any, trained: Any, x: Any) -> Any:
     if network.thresholds is not None:
         x = bits(jnp, trained["thresholds"], x, network.thresholds)[1].astype(jnp.float32)
-    outputs = forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x)
-    return summed(network.members(), outputs)
+    gates = [(fan_in, _take(coefficients, param), pool) for fan_in, param, pool in layers]
+    return summed(network.members(), forward(jnp, evaluate, _take, network, gates, x))
 
 
 def _smoothing(mode: str, key: Any) -> Smoothing | None:
@@ -168,11 +169,6 @@ def _smoothing(mode: str, key: Any) -> Smoothing | None:
         jax.lax.stop_gradient,
         lambda value: value.astype(jnp.float32),
     )
-
-
-def _columns(network: Network) -> list[Columns]:
-    # Index arrays are arguments of the compiled functions, not constants in them: XLA would fold those at great length.
-    return [([jnp.asarray(column) for column in layer.fan_in.T], jnp.asarray(layer.param)) for layer in network.layers]
 
 
 def _take(x: jax.Array, rows: jax.Array) -> jax.Array:

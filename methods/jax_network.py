@@ -9,15 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.readout import Readout
-from methods import readout as readouts
+from methods import readout
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Network, answers, forward, summed
+from methods.network import Columns, Network, answers, columns, forward, summed
 from methods.stencil import neighbourhoods
 
 Bits = NDArray[np.bool_]
-# For each layer its fan-in columns and its gates' coefficients; and Network.members.
-Layers = tuple[list[tuple[list[jax.Array], jax.Array]], jax.Array | None]
+# The layers with their gates' coefficients, and Network.members.
+Layers = tuple[list[Columns], jax.Array | None]
 
 
 class JaxNetwork:
@@ -31,10 +30,10 @@ class JaxNetwork:
         self._batch_size = batch
         coefficients = monomial_coefficients(tables, network.arity).astype(np.float32)
         # Index arrays are arguments of the compiled function, not constants in it: XLA would fold them at great length.
-        layers = [(list(layer.fan_in.T), coefficients[layer.param]) for layer in network.layers]
+        layers = [(fan_in, coefficients[param], pool) for fan_in, param, pool in columns(network, np.asarray)]
         self._layers = jax.tree.map(jnp.asarray, (layers, network.members()))
-        self._parts = jax.jit(partial(_evaluate, network.readout))
-        self._board = jax.jit(partial(_step, network.readout, batch=batch), static_argnames="torus")
+        self._parts = jax.jit(partial(_evaluate, network))
+        self._board = jax.jit(partial(_step, network, batch=batch), static_argnames="torus")
 
     def evaluate(self, bits: Bits) -> Bits:
         batch = self.batch(bits)
@@ -66,12 +65,13 @@ def _split(x: jax.Array, batch: int | None) -> jax.Array:
     return padded.reshape(n_inputs, n_parts, size).transpose(1, 0, 2)
 
 
-def _evaluate(readout: Readout | None, layers: Layers, parts: jax.Array) -> jax.Array:
+def _evaluate(network: Network, layers: Layers, parts: jax.Array) -> jax.Array:
     """(part, input, item) -> (part, output, item), or where it is a class (part, item); a part at a time."""
 
     def hard(part: jax.Array) -> jax.Array:
-        rows, members = layers
-        said: jax.Array = readouts.said(jnp, readout, summed(members, forward(evaluate, _take, rows, part)))
+        gates, members = layers
+        values = summed(members, forward(jnp, evaluate, _take, network, gates, part))
+        said: jax.Array = readout.said(jnp, network.readout, values)
         return said
 
     return jax.lax.map(hard, parts)
@@ -82,9 +82,9 @@ def _join(parts: jax.Array, n_items: int) -> jax.Array:
     return jnp.moveaxis(parts, 0, -2).reshape(*parts.shape[1:-1], -1)[..., :n_items]
 
 
-def _step(readout: Readout | None, layers: Layers, board: jax.Array, torus: bool, batch: int | None) -> jax.Array:
+def _step(network: Network, layers: Layers, board: jax.Array, torus: bool, batch: int | None) -> jax.Array:
     items = neighbourhoods(jnp, board, torus)
-    return _join(_evaluate(readout, layers, _split(items, batch)), board.size).reshape(board.shape)
+    return _join(_evaluate(network, layers, _split(items, batch)), board.size).reshape(board.shape)
 
 
 @dataclass

@@ -22,6 +22,7 @@ from methods.lane_gates import gate_gradient, gate_value, prefetch_inputs
 from methods.network import Network
 from methods.simd import (
     LANES,
+    equal,
     exp,
     fma,
     four_sums,
@@ -29,6 +30,7 @@ from methods.simd import (
     largest,
     load,
     log,
+    maximum,
     mixed,
     rounded,
     splat,
@@ -49,6 +51,11 @@ _MAX_GROUPS = 16
 _SUMS_BYTES = 1 << 20
 _SUMS_SHARE = 0.05
 _HUGE_PAGE = 1 << 21
+
+# A row of what tells the kernels a layer: its first gate; its first pool entry and how many each of its signals has, 0 where
+# its signals are its gates; the signals where its gates begin, where what it reads begins and where its own begin; how many
+# those are.
+_FIRST, _POOL, _POOLED, _GATES, _READ, _SIGNALS, _N_SIGNALS = range(7)
 
 
 # The code of a gate is made for a literal number of inputs, so each has a branch of its own. Inlined, since a call would pass
@@ -131,12 +138,12 @@ def _unpack(tiles, at, tile, array):
 
 
 @njit(cache=True)
-def _forward_rows(values, tile, n_inputs, fan_in, param, number, coefficients, sigmoid, hard, noise, key):
-    n_rows, arity = fan_in.shape
-    base = tile * LANES * (n_inputs + n_rows)
+def _forward_rows(values, tile, base, at, low, high, fan_in, param, number, coefficients, sigmoid, hard, noise, key):
+    """Gates low to high - 1 of a tile that begins at base; the values go to signals from `at` on."""
+    arity = fan_in.shape[1]
     one = splat(np.float32(1))
-    for row in range(n_rows):
-        if row + _AHEAD < n_rows:
+    for row in range(low, high):
+        if row + _AHEAD < high:
             _ask_for(arity, values, base, fan_in, row + _AHEAD)
         value = _value(arity, values, base, fan_in, row, coefficients, param[row], hard)
         if sigmoid:
@@ -144,28 +151,60 @@ def _forward_rows(values, tile, n_inputs, fan_in, param, number, coefficients, s
                 u = hashed_uniform(np.uint32(mixed(np.uint32(number[row]) + key) + np.uint32(LANES * tile)))
                 value = fma(splat(noise), log(u) - log(one - u), value)
             value = one / (one + exp(splat(np.float32(0)) - value))
-        store(values, base + LANES * (n_inputs + row), value)
+        store(values, base + LANES * (at + row - low), value)
+
+
+@njit(cache=True, inline="always")
+def _read(values, at, hard):
+    """A value as the layers after it see it."""
+    value = load(values, at)
+    return rounded(value) if hard else value
+
+
+@njit(cache=True)
+def _largest_of(values, gates, pool, start, n, hard):
+    """The largest of n values that pool[start:] names, of gates that begin at `gates`."""
+    value = _read(values, gates + LANES * pool[start], hard)
+    for i in range(start + 1, start + n):
+        value = maximum(value, _read(values, gates + LANES * pool[i], hard))
+    return value
+
+
+@njit(cache=True)
+def _forward_pool(values, base, layer, pool, hard):
+    n = layer[_POOLED]
+    for signal in range(layer[_N_SIGNALS]):
+        value = _largest_of(values, base + LANES * layer[_GATES], pool, layer[_POOL] + n * signal, n, hard)
+        store(values, base + LANES * (layer[_SIGNALS] + signal), value)
 
 
 @njit(parallel=True, cache=True)
-def _forward(x, values, n_inputs, fan_in, param, number, coefficients, sigmoid, hard, noise, key, group, outputs, room):
-    """x, (input, item), through all rows, and the last ones' sums by group to outputs, (value, item).
+def _forward(
+    x, values, n_signals, layers, fan_in, pool, param, number, coefficients, sigmoid, hard, noise, key, group, outputs, room
+):
+    """x, (input, item), through all layers, and the last one's signals, summed by group, to outputs, (value, item).
 
-    values: float32 (tile * signal * 16,), a buffer.
+    values: float32 (tile * signal * 16,), a buffer. layers: see _FIRST and so on, with one more whose first gate is past the
+    last.
     """
     n_items = x.shape[1]
-    n_signals = n_inputs + fan_in.shape[0]
+    n_layers = len(layers) - 1
     for tile in prange(-(-n_items // LANES)):
         base = LANES * tile * n_signals
         _pack(x, tile, values, base)
-        _forward_rows(values, tile, n_inputs, fan_in, param, number, coefficients, sigmoid, hard, noise, key)
+        for index in range(n_layers):
+            layer = layers[index]
+            low, high = layer[_FIRST], layers[index + 1, _FIRST]
+            _forward_rows(
+                values, tile, base, layer[_GATES], low, high, fan_in, param, number, coefficients, sigmoid, hard, noise, key
+            )
+            if layer[_POOLED] > 0:
+                _forward_pool(values, base, layer, pool, hard)
         sums = room[numba.get_thread_id()]
         sums[:] = np.float32(0)
-        last = base + LANES * (n_signals - len(group))
+        last = base + LANES * layers[n_layers - 1, _SIGNALS]
         for row in range(len(group)):
-            value = load(values, last + LANES * row)
-            if hard:
-                value = rounded(value)
+            value = _read(values, last + LANES * row, hard)
             at = LANES * group[row]
             store(sums, at, load(sums, at) + value)
         _unpack(sums, 0, tile, outputs)
@@ -183,12 +222,31 @@ def _take_gradient(above, row, values, at, sigmoid):
 
 
 @njit(cache=True)
-def _backward_rows(
-    values, base, n_inputs, fan_in, param, slot, coefficients, low, high, sigmoid, hard, above, first, below, sums
-):
-    """Rows low to high: add their coefficients' gradients to sums, and their inputs' to below, whose signal 0 is `first`.
+def _unpool(values, base, layer, pool, hard, above, gates):
+    """From the gradient to a layer's signals, above, taken out as it is read, add those to its gates' values to `gates`:
+    those with the largest value have equal shares."""
+    n = layer[_POOLED]
+    for signal in range(layer[_N_SIGNALS]):
+        grad = load(above, LANES * signal)
+        store(above, LANES * signal, splat(np.float32(0)))
+        start = layer[_POOL] + n * signal
+        at = base + LANES * layer[_GATES]
+        value = _largest_of(values, at, pool, start, n, hard)
+        shares = splat(np.float32(0))
+        for i in range(start, start + n):
+            shares = shares + equal(_read(values, at + LANES * pool[i], hard), value)
+        share = grad / shares
+        for i in range(start, start + n):
+            mine = equal(_read(values, at + LANES * pool[i], hard), value)
+            store(gates, LANES * pool[i], fma(share, mine, load(gates, LANES * pool[i])))
 
-    above: the gradient to the rows' values, taken out as it is read. first < 0: nobody wants the inputs'.
+
+@njit(cache=True)
+def _backward_rows(values, base, at, fan_in, param, slot, coefficients, low, high, sigmoid, hard, above, first, below, sums):
+    """Gates low to high - 1, whose values are signals from `at` on: add their coefficients' gradients to sums, and their
+    inputs' to below, whose signal 0 is `first`.
+
+    above: the gradient to the gates' values, taken out as it is read. first < 0: nobody wants the inputs'.
     """
     arity = fan_in.shape[1]
     for row in range(low, high):
@@ -196,14 +254,14 @@ def _backward_rows(
             _ask_for(arity, values, base, fan_in, row + _AHEAD)
             if first >= 0:
                 _ask_for(arity, below, -LANES * first, fan_in, row + _AHEAD)
-        grad = _take_gradient(above, row - low, values, base + LANES * (n_inputs + row), sigmoid)
+        grad = _take_gradient(above, row - low, values, base + LANES * (at + row - low), sigmoid)
         _gradient(arity, values, base, fan_in, row, coefficients, param[row], hard, grad, sums, slot[row], below, first)
 
 
 @njit(parallel=True, cache=True)
 def _backward(
-    grad_outputs, values, n_inputs, fan_in, param, slot, coefficients, bounds, low, high, sigmoid, hard, group, grad_inputs,
-    grads, sums, room,
+    grad_outputs, values, n_signals, layers, fan_in, pool, param, slot, coefficients, low, high, sigmoid, hard, group,
+    grad_inputs, grads, sums, room,
 ):  # fmt: skip
     """Layers high - 1 down to low on all tiles; sums: float32 (batch group, slot * 2**k), zero before.
 
@@ -213,12 +271,10 @@ def _backward(
     n_groups = sums.shape[0]
     n_items = grad_outputs.shape[1]
     n_tiles = -(-n_items // LANES)
-    n_rows = fan_in.shape[0]
-    n_signals = n_inputs + n_rows
-    n_layers = len(bounds) - 1
+    n_layers = len(layers) - 1
     for part in prange(n_groups):
         thread = numba.get_thread_id()
-        above, below, of_values = grads[thread, 0], grads[thread, 1], room[thread]
+        above, below, of_gates, of_values = grads[thread, 0], grads[thread, 1], grads[thread, 2], room[thread]
         for tile in range(part * n_tiles // n_groups, (part + 1) * n_tiles // n_groups):
             base = LANES * tile * n_signals
             if high == n_layers:
@@ -226,28 +282,39 @@ def _backward(
                 for row in range(len(group)):
                     store(above, LANES * row, load(of_values, LANES * group[row]))
             else:
-                _copy(values, base + LANES * (n_inputs + bounds[high - 1]), above, 0, bounds[high] - bounds[high - 1])
-            for layer in range(high - 1, low - 1, -1):
-                first = -1
-                if layer > 0:
-                    first = n_inputs + bounds[layer - 1]
-                elif grad_inputs.shape[0] > 0:
-                    first = 0
+                layer = layers[high - 1]
+                _copy(values, base + LANES * layer[_SIGNALS], above, 0, layer[_N_SIGNALS])
+            for index in range(high - 1, low - 1, -1):
+                layer = layers[index]
                 # Gradients that an earlier span left in place of the values have the activation behind them.
-                activated = sigmoid and (layer < high - 1 or high == n_layers)
+                activated = sigmoid and (layer[_POOLED] > 0 or index < high - 1 or high == n_layers)
+                of_rows = above
+                if layer[_POOLED] > 0:
+                    _unpool(values, base, layer, pool, hard, above, of_gates)
+                    of_rows = of_gates
+                first = layer[_READ] if index > 0 or grad_inputs.shape[0] > 0 else -1
                 _backward_rows(
-                    values, base, n_inputs, fan_in, param, slot, coefficients, bounds[layer], bounds[layer + 1], activated, hard,
-                    above, first, below, sums[part],
+                    values, base, layer[_GATES], fan_in, param, slot, coefficients, layer[_FIRST], layers[index + 1, _FIRST],
+                    activated, hard, of_rows, first, below, sums[part],
                 )  # fmt: skip
+                if first >= 0:  # nobody takes that to constant false
+                    store(below, LANES * _n_read(layers, index), splat(np.float32(0)))
                 above, below = below, above
             if low == 0:
                 _unpack(above, 0, tile, grad_inputs)
-                if grad_inputs.shape[0] > 0:
-                    above[: LANES * n_inputs] = np.float32(0)
+                above[: LANES * grad_inputs.shape[0]] = np.float32(0)
             else:
-                at = base + LANES * (n_inputs + bounds[low - 1])
-                for row in range(bounds[low] - bounds[low - 1]):
-                    store(values, at + LANES * row, _take_gradient(above, row, values, at + LANES * row, sigmoid))
+                layer = layers[low - 1]
+                at = base + LANES * layer[_SIGNALS]
+                activated = sigmoid and layer[_POOLED] == 0
+                for row in range(layer[_N_SIGNALS]):
+                    store(values, at + LANES * row, _take_gradient(above, row, values, at + LANES * row, activated))
+
+
+@njit(cache=True)
+def _n_read(layers, index):
+    """How many signals a layer reads from, constant false not counted."""
+    return layers[index - 1, _N_SIGNALS] if index > 0 else layers[0, _GATES] - layers[0, _READ] - 1
 
 
 @njit(cache=True)
@@ -361,12 +428,16 @@ class Plan:
         self._n_inputs = network.n_inputs
         self._n_values = network.n_values
         self._n_terms = 1 << network.arity
-        self._bounds = np.cumsum([0, *(layer.n_rows for layer in network.layers)])
-        self._fan_in, self._param, self._number, order = _by_first_input(network)
+        self._layers = _layout(network)
+        self._n_signals = int(self._layers[-1, _SIGNALS])
+        self._bounds = self._layers[:, _FIRST]
+        self._fan_in, self._param, self._number, order = _by_first_input(network, self._layers)
+        pools = [layer.pool.ravel() for layer in network.layers if layer.pool is not None]
+        self._pool = np.concatenate([np.empty(0, dtype=np.int32), *pools]).astype(np.int32)
         self._group = network.groups()[order]
-        widest = max(*network.sources(), network.n_outputs)
+        widest = max(network.n_inputs, *(max(layer.n_gates, layer.n_signals) for layer in network.layers)) + 1
         self._room = _arena(_n_threads() * self._n_values * LANES).reshape(_n_threads(), -1)
-        self._grads = _arena(_n_threads() * 2 * widest * LANES).reshape(_n_threads(), 2, -1)
+        self._grads = _arena(_n_threads() * 3 * widest * LANES).reshape(_n_threads(), 3, -1)
         self._grads[:] = 0
         self._n_items = -1
         self._values = self._sums = np.empty(0, dtype=np.float32)
@@ -385,8 +456,8 @@ class Plan:
         self._resize(n_items)
         outputs = np.empty((self._n_values, n_items), dtype=np.float32)
         _forward(
-            np.ascontiguousarray(x), self._values, self._n_inputs, self._fan_in, self._param, self._number,
-            np.ascontiguousarray(coefficients), self._sigmoid and activation, hard, np.float32(noise),
+            np.ascontiguousarray(x), self._values, self._n_signals, self._layers, self._fan_in, self._pool, self._param,
+            self._number, np.ascontiguousarray(coefficients), self._sigmoid and activation, hard, np.float32(noise),
             np.uint32(mixed(np.uint32(key))), self._group, outputs, self._room,
         )  # fmt: skip
         return outputs
@@ -400,8 +471,9 @@ class Plan:
         grad_inputs = np.empty((self._n_inputs if want_inputs else 0, self._n_items), dtype=np.float32)
         for span in reversed(self._spans):
             _backward(
-                grad, self._values, self._n_inputs, self._fan_in, self._param, self._slot, coefficients, self._bounds, span.low,
-                span.high, self._sigmoid, hard, self._group, grad_inputs, self._grads, self._sums, self._room,
+                grad, self._values, self._n_signals, self._layers, self._fan_in, self._pool, self._param, self._slot,
+                coefficients, span.low, span.high, self._sigmoid, hard, self._group, grad_inputs, self._grads, self._sums,
+                self._room,
             )  # fmt: skip
             _add_groups(self._sums)
             used = self._sums[0, : span.n_params * self._n_terms]
@@ -414,8 +486,9 @@ class Plan:
             return
         self._n_items = n_items
         n_tiles = -(-n_items // LANES)
-        n_signals = self._n_inputs + len(self._fan_in)
-        self._values = _arena(n_tiles * n_signals * LANES)
+        self._values = _arena(n_tiles * self._n_signals * LANES)
+        of_tiles = self._values.reshape(n_tiles, self._n_signals, LANES)
+        of_tiles[:, self._layers[:-1, _GATES] - 1] = 0  # constant false
         n_groups = min(n_tiles, _MAX_GROUPS)
         bytes_of_a_param = 4 * n_groups * self._n_terms
         limit = max(_SUMS_BYTES, int(_SUMS_SHARE * self._values.nbytes)) // bytes_of_a_param
@@ -424,31 +497,48 @@ class Plan:
         self._sums = np.zeros((n_groups, -(-n_slots * self._n_terms // LANES) * LANES), dtype=np.float32)
 
 
-def _by_first_input(network: Network) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.intp]]:
-    """fan_in over all signals, param and number in the network, of rows reordered within their layers; and the last's order.
+def _layout(network: Network) -> NDArray[np.int64]:
+    """The layers as the kernels take them, (layer, see _FIRST and so on), and one more that says where all of them end.
 
-    Rows sorted by their first input read that one in order: a quarter less time on layers of 8,000. Those that share
-    parameters stay in place: their neighbours read neighbouring signals as it is.
+    Signals are the inputs and then each layer's gates and, where it has a pool, what that makes of them; behind the inputs,
+    and behind each layer, there is one that is always false.
+    """
+    rows = []
+    first = pool = read = 0
+    at = network.n_inputs + 1
+    for layer in network.layers:
+        pooled = 0 if layer.pool is None else layer.pool.shape[1]
+        signals = at + layer.n_gates if pooled else at
+        rows.append([first, pool, pooled, at, read, signals, layer.n_signals])
+        first, pool, read, at = first + layer.n_gates, pool + pooled * layer.n_signals, signals, signals + layer.n_signals + 1
+    return np.array([*rows, [first, pool, 0, at, read, at, 0]], dtype=np.int64)
+
+
+def _by_first_input(
+    network: Network, layout: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.intp]]:
+    """fan_in over all signals, param and number in the network, of gates reordered within their layers; and the last's order.
+
+    Gates sorted by their first input read that one in order: a quarter less time on layers of 8,000. Those that share
+    parameters or are pooled stay in place: their neighbours read neighbouring signals as it is.
     """
     fan_ins, params, numbers = [], [], []
     place = np.arange(network.n_inputs, dtype=np.int32)  # where the signals of the layer before have gone
-    first_signal, first_row = 0, 0
     order: NDArray[np.intp] = np.arange(0)
-    for layer in network.layers:
-        fan_in = place[layer.fan_in]
-        order = np.arange(layer.n_rows, dtype=np.intp)
-        if len(np.unique(layer.param)) == layer.n_rows:
+    for layer, (first_gate, _, _, _, read, *_) in zip(network.layers, layout, strict=False):
+        fan_in = np.append(place, len(place))[layer.fan_in]
+        order = np.arange(layer.n_gates, dtype=np.intp)
+        if layer.pool is None and len(np.unique(layer.param)) == layer.n_gates:
             order = np.argsort(fan_in[:, 0], kind="stable")
-        fan_ins.append(fan_in[order] + first_signal)
+        fan_ins.append(fan_in[order] + read)
         params.append(layer.param[order])
-        numbers.append(first_row + order)
-        first_signal, first_row = first_signal + len(place), first_row + layer.n_rows
-        place = np.argsort(order).astype(np.int32)
+        numbers.append(first_gate + order)
+        place = np.argsort(order).astype(np.int32) if layer.pool is None else np.arange(layer.n_signals, dtype=np.int32)
     return (
         np.ascontiguousarray(np.concatenate(fan_ins), dtype=np.int32),
         np.concatenate(params).astype(np.int32),
         np.concatenate(numbers).astype(np.int32),
-        order,
+        order if network.layers[-1].pool is None else np.arange(network.n_outputs, dtype=np.intp),
     )
 
 

@@ -4,6 +4,7 @@
 
 A dense layer has a param of its own for each row; rows that share parameters (the positions of a convolution kernel)
 have equal param. All layers of a network have one arity, so its parameters are one array, theta (param, value).
+A layer's rows may be pooled: the layer after it then reads the OR of some of them, which relaxed is their maximum.
 Where inputs are real-valued, learnable thresholds turn them into the bits that the first layer reads.
 """
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from codegen.netlist import Netlist
 from codegen.readout import GroupSum, Readout, to_binary
+from codegen.truth_table import MAX_ARITY, table_mask
 from methods.multilinear import evaluate
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import Smoothing
@@ -27,14 +29,26 @@ Parameters = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """fan_in: int32 (row, k), rows of the layer before (or the inputs). param: int32 (row,), the row of theta used."""
+    """fan_in: int32 (gate, k), signals of the layer before (or the inputs). param: int32 (gate,), the row of theta used.
+
+    pool: int32 (signal, n), the gates of this layer of which each of its signals is the OR, one may stand there repeatedly;
+    None where its signals are its gates. padded: a fan_in that is the number of signals of the layer before is constant
+    false, which is what lies beyond the edges of an image.
+    """
 
     fan_in: NDArray[np.int32]
     param: NDArray[np.int32]
+    pool: NDArray[np.int32] | None = None
+    padded: bool = False
 
     @property
-    def n_rows(self) -> int:
+    def n_gates(self) -> int:
         return len(self.fan_in)
+
+    @property
+    def n_signals(self) -> int:
+        """What the layer after it can read."""
+        return self.n_gates if self.pool is None else len(self.pool)
 
 
 class Model(Protocol):
@@ -75,11 +89,11 @@ class Network:
 
     @property
     def n_gates(self) -> int:
-        return sum(layer.n_rows for layer in self.layers)
+        return sum(layer.n_gates for layer in self.layers)
 
     @property
     def n_outputs(self) -> int:
-        return self.layers[-1].n_rows
+        return self.layers[-1].n_signals
 
     @property
     def n_values(self) -> int:
@@ -87,7 +101,7 @@ class Network:
         return self.n_outputs if self.readout is None else self.readout.n_groups
 
     def groups(self) -> NDArray[np.int32]:
-        """int32 (output,): the value that each row of the last layer is or counts for."""
+        """int32 (output,): the value that each signal of the last layer is or counts for."""
         return np.arange(self.n_outputs, dtype=np.int32) if self.readout is None else self.readout.groups(self.n_outputs)
 
     def members(self) -> NDArray[np.float32] | None:
@@ -97,31 +111,64 @@ class Network:
         return (self.groups() == np.arange(self.n_values)[:, None]).astype(np.float32)
 
     def sources(self) -> list[int]:
-        """How many signals each layer reads from: the inputs, then each layer's rows."""
-        return [self.n_inputs, *(layer.n_rows for layer in self.layers[:-1])]
+        """How many signals each layer reads from: the inputs, then each layer's."""
+        return [self.n_inputs, *(layer.n_signals for layer in self.layers[:-1])]
 
     def identity(self) -> dict[str, NDArray[Any]]:
         """See Model: the wiring and the settings."""
         ends = f"{self.thresholds} {self.readout}"
         settings = f"{self.relaxation} {self.n_inputs} {self.temperature!r} {self.smoothing} {ends}"
+        pools = [layer.pool.ravel() for layer in self.layers if layer.pool is not None]
         return {
             "fan_in": np.concatenate([layer.fan_in for layer in self.layers]),
             "param": np.concatenate([layer.param for layer in self.layers]),
-            "widths": np.array([layer.n_rows for layer in self.layers]),
+            "pool": np.concatenate([np.empty(0, dtype=np.int32), *pools]),
+            "widths": np.array([(layer.n_gates, layer.n_signals) for layer in self.layers]),
             "settings": np.frombuffer(settings.encode(), dtype=np.uint8).copy(),
         }
 
-    def unreached_inputs(self) -> NDArray[np.intp]:
-        """The inputs from which no path leads to an output."""
-        needed = np.ones(self.n_outputs, dtype=bool)
-        for layer, n_signals in zip(reversed(self.layers), reversed(self.sources()), strict=True):
-            read = np.zeros(n_signals, dtype=bool)
-            read[layer.fan_in[needed]] = True
-            needed = read
-        return np.flatnonzero(~needed)
+
+def unreached(layers: Sequence[Layer], n_signals: int) -> NDArray[np.intp]:
+    """Of the n_signals that the first of the layers reads, those from which no path leads to a signal of the last."""
+    needed = np.ones(layers[-1].n_signals, dtype=bool)
+    for layer, n_read in zip(reversed(layers), [*(layer.n_signals for layer in layers[-2::-1]), n_signals], strict=True):
+        gates = needed
+        if layer.pool is not None:
+            gates = np.zeros(layer.n_gates, dtype=bool)
+            gates[layer.pool[needed]] = True
+        read = np.zeros(n_read + 1, dtype=bool)
+        read[layer.fan_in[gates]] = True
+        needed = read[:n_read]
+    return np.flatnonzero(~needed)
 
 
-Columns = tuple[Sequence[Any], Any]  # a layer in an engine's arrays: its fan-in columns, and param
+# A layer in an engine's arrays: its fan-in columns, something for its gates (such as param), and the columns of its pool,
+# none where it has no pool.
+Columns = tuple[Sequence[Any], Any, Sequence[Any]]
+
+
+def columns(network: Network, put: Callable[[NDArray[np.int32]], Any]) -> list[Columns]:
+    """The layers in an engine's arrays, with their param; put: makes one of numpy's."""
+    return [
+        (
+            [put(column) for column in layer.fan_in.T],
+            put(layer.param),
+            [] if layer.pool is None else [put(column) for column in layer.pool.T],
+        )
+        for layer in network.layers
+    ]
+
+
+def _inputs(xp: Any, take: Callable[[Any, Any], Any], layer: Layer, fan_in: Sequence[Any], x: Any) -> list[Any]:
+    """What the gates of a layer read of the signals before it, x (signal, item)."""
+    if layer.padded:
+        x = xp.concat([x, xp.zeros_like(x[:1])])
+    return [take(x, column) for column in fan_in]
+
+
+def _pooled(xp: Any, take: Callable[[Any, Any], Any], pool: Sequence[Any], gates: Any) -> Any:
+    """A layer's signals from its gates' values; of equal largest ones, each has the same share of the gradient."""
+    return xp.max(xp.stack([take(gates, column) for column in pool]), axis=0) if pool else gates
 
 
 def relaxed(
@@ -133,7 +180,7 @@ def relaxed(
     x: Any,
     smoothing: Smoothing | None = None,
 ) -> Iterator[Any]:
-    """The values of the relaxed network in any engine's arrays: the bits it reads, then each layer's, (row, item).
+    """The values of the relaxed network in any engine's arrays: the bits it reads, then each layer's, (signal, item).
 
     x: (feature, item) for a network with thresholds, else (input, item). take: (x, rows) -> x[rows], the engine's gather.
     """
@@ -143,11 +190,12 @@ def relaxed(
     yield x
     relaxation = RELAXATIONS[network.relaxation]
     coefficients = relaxation.coefficients(xp, parameters["theta"], network.temperature, smoothing)
-    first_row = 0
-    for columns, param in layers:
-        polynomial = evaluate(take(coefficients, param), [take(x, column) for column in columns])
-        x = relaxation.activation(xp, polynomial, network.temperature, smoothing, first_row)
-        first_row += x.shape[0]
+    first_gate = 0
+    for layer, (fan_in, param, pool) in zip(network.layers, layers, strict=True):
+        polynomial = evaluate(take(coefficients, param), _inputs(xp, take, layer, fan_in, x))
+        gates = relaxation.activation(xp, polynomial, network.temperature, smoothing, first_gate)
+        first_gate += layer.n_gates
+        x = _pooled(xp, take, pool, gates)
         yield x
 
 
@@ -165,26 +213,70 @@ def summed(members: Any, outputs: Any) -> Any:
 
 
 def forward(
-    gate: Callable[[Any, list[Any]], Any], take: Callable[[Any, Any], Any], layers: Sequence[tuple[Sequence[Any], Any]], x: Any
+    xp: Any,
+    gate: Callable[[Any, list[Any]], Any],
+    take: Callable[[Any, Any], Any],
+    network: Network,
+    layers: Sequence[Columns],
+    x: Any,
 ) -> Any:
     """Run layers on x (input, item), in any engine's arrays, without the readout.
 
-    layers: per layer the fan-in columns and what `gate` needs of its rows. gate: (that, inputs) -> values (row, item).
-    take: (x, rows) -> x[rows], the engine's gather. Returns (row of the last layer, item).
+    layers: with what `gate` needs of a layer's gates. gate: (that, inputs) -> values (gate, item). take: (x, rows) -> x[rows],
+    the engine's gather. Returns (signal of the last layer, item).
     """
-    for columns, rows in layers:
-        x = gate(rows, [take(x, column) for column in columns])
+    for layer, (fan_in, gates, pool) in zip(network.layers, layers, strict=True):
+        x = _pooled(xp, take, pool, gate(gates, _inputs(xp, take, layer, fan_in, x)))
     return x
 
 
 def discretise(network: Network, tables: NDArray[np.uint64]) -> Netlist:
-    """The trained network as a netlist, gate for gate; tables is uint64 (param,), the function that each theta stands for."""
-    offsets = np.cumsum([0, network.n_inputs, *(layer.n_rows for layer in network.layers)])
-    return Netlist(
-        n_inputs=network.n_inputs,
-        table=np.concatenate([tables[layer.param] for layer in network.layers]),
-        fan_in=np.concatenate([layer.fan_in + offset for layer, offset in zip(network.layers, offsets, strict=False)]),
-        arity=np.full(network.n_gates, network.arity),
-        outputs=offsets[-2] + np.arange(network.n_outputs),
-        inverted=np.zeros(network.n_outputs, dtype=bool),
-    )
+    """The trained network as a netlist, gate for gate, with ORs for the pools and a constant for what lies beyond an edge.
+
+    tables: uint64 (param,), the function that each theta stands for.
+    """
+    gates = _Gates(network.n_inputs)
+    false = gates.add(np.zeros(1, dtype=np.uint64), np.empty((1, 0)))[0] if any(one.padded for one in network.layers) else -1
+    signals = np.arange(network.n_inputs)
+    for layer in network.layers:
+        signals = gates.add(tables[layer.param], np.append(signals, false)[layer.fan_in])
+        if layer.pool is not None:
+            signals = gates.any_of(signals[layer.pool])
+    return gates.netlist(signals)
+
+
+class _Gates:
+    """A netlist as it grows, a set of gates of one arity at a time."""
+
+    def __init__(self, n_inputs: int) -> None:
+        self._n_inputs = self._n_signals = n_inputs
+        self._tables: list[NDArray[np.uint64]] = []
+        self._fan_ins: list[NDArray[np.intp]] = []
+
+    def add(self, tables: NDArray[np.uint64], fan_in: NDArray[Any]) -> NDArray[np.intp]:
+        """tables (gate,), fan_in (gate, k), signals -> the gates' own signals."""
+        self._tables.append(tables)
+        self._fan_ins.append(fan_in.astype(np.intp))
+        self._n_signals += len(tables)
+        return np.arange(self._n_signals - len(tables), self._n_signals)
+
+    def any_of(self, signals: NDArray[np.intp]) -> NDArray[np.intp]:
+        """(or, n) -> (or,), by gates of as many inputs as there may be."""
+        while signals.shape[1] > 1:
+            parts = np.array_split(signals, -(-signals.shape[1] // MAX_ARITY), axis=1)
+            either = [np.full(len(part), table_mask(part.shape[1]) - 1, dtype=np.uint64) for part in parts]
+            signals = np.column_stack([self.add(tables, part) for tables, part in zip(either, parts, strict=True)])
+        return signals[:, 0]
+
+    def netlist(self, outputs: NDArray[np.intp]) -> Netlist:
+        arity = np.concatenate([np.full(len(fan_in), fan_in.shape[1]) for fan_in in self._fan_ins])
+        widest = arity.max()
+        padded = [np.pad(one, ((0, 0), (0, widest - one.shape[1])), constant_values=-1) for one in self._fan_ins]
+        return Netlist(
+            n_inputs=self._n_inputs,
+            table=np.concatenate(self._tables),
+            fan_in=np.concatenate(padded),
+            arity=arity,
+            outputs=outputs.astype(np.int32),
+            inverted=np.zeros(len(outputs), dtype=bool),
+        )

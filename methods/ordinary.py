@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codegen.readout import GroupSum, Readout
-from methods.base import Goal
+from methods.base import Problem
 from methods.network import Parameters
 
 
@@ -42,13 +42,13 @@ class MLPConfig:
     widths: list[Annotated[int, Field(ge=1)]]
 
 
-def build_mlp(config: MLPConfig, inputs: NDArray[Any], goal: Goal, rng: np.random.Generator) -> tuple[Ordinary, Parameters]:
+def build_mlp(config: MLPConfig, inputs: NDArray[Any], problem: Problem, rng: np.random.Generator) -> tuple[Ordinary, Parameters]:
     """A fully connected ReLU network on inputs, (item, input): bits, or numbers as they come.
 
     Weights start from the normal distribution of variance 2 / inputs (He et al. 2015, arXiv 1502.01852), biases from 0.
     """
     n_inputs = inputs.shape[1]
-    sizes = [n_inputs, *config.widths, goal.size]
+    sizes = [n_inputs, *config.widths, problem.size]
     parameters: Parameters = {}
     for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
         parameters[f"weight{layer}"] = (rng.standard_normal((n_out, n_in)) * (2 / n_in) ** 0.5).astype(np.float32)
@@ -61,5 +61,5 @@ def build_mlp(config: MLPConfig, inputs: NDArray[Any], goal: Goal, rng: np.rando
                 x = x.clip(0)
         return x
 
-    readout = GroupSum(goal.size, 1.0) if goal.classes else None
-    return Ordinary(f"mlp {sizes}", n_inputs, goal.size, readout, values), parameters
+    readout = GroupSum(problem.size, 1.0) if problem.classes else None
+    return Ordinary(f"mlp {sizes}", n_inputs, problem.size, readout, values), parameters

@@ -190,6 +190,27 @@ def log(typing: Any, x: Any) -> Any:
 
 
 @intrinsic
+def maximum(typing: Any, a: Any, b: Any) -> Any:
+    """The larger of each two lanes; where either is not a number, a."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b = arguments
+        return builder.select(builder.fcmp_ordered("<", a, b), b, a)
+
+    return lanes(lanes, lanes), generate
+
+
+@intrinsic
+def equal(typing: Any, a: Any, b: Any) -> Any:
+    """1 where both are the same number, else 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("==", *arguments), _float_constant(1.0), _float_constant(0.0))
+
+    return lanes(lanes, lanes), generate
+
+
+@intrinsic
 def rounded(typing: Any, x: Any) -> Any:
     """1 where x > 1/2, else 0."""
     return lanes(lanes), lambda context, builder, signature, arguments: rounded_of(builder, *arguments)

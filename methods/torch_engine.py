@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from methods import kernels, readout
 from methods.engine import Bits, EngineError, EngineState, Inputs, OptimiserConfig, Steps
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Columns, Model, Network, Parameters, forward, relaxed, summed
+from methods.network import Model, Network, Parameters, columns, forward, relaxed, summed
 from methods.ordinary import Ordinary
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import Smoothing, step_key
@@ -157,7 +157,7 @@ class TorchGates(TorchEngine):
         self._relaxation = RELAXATIONS[network.relaxation]
         self._seed = seed
         self._kernels = _Kernels(network) if use_kernels and self._device.type == "cpu" else None
-        self._layers = _columns(network, self._device) if self._kernels is None else []
+        self._layers = columns(network, self._put) if self._kernels is None else []
         members = network.members()
         self._members = None if members is None else torch.from_numpy(members).to(self._device)
 
@@ -166,15 +166,14 @@ class TorchGates(TorchEngine):
         tables = self._relaxation.truth_tables(theta)
         exact = monomial_coefficients(tables, self._network.arity).astype(np.float32)
         coefficients = torch.from_numpy(exact).to(self._device)
-        layers = [(columns, param) for columns, param in self._layers]
+        layers = [(fan_in, _take(coefficients, param), pool) for fan_in, param, pool in self._layers]
 
         def run(x: torch.Tensor) -> torch.Tensor:
             if self._network.thresholds is not None:
                 x = bits(xp, self._parameters["thresholds"], x, self._network.thresholds)[1].to(torch.float32)
             if self._kernels is not None:
                 return torch.from_numpy(self._kernels.plan.forward(x.numpy(), exact, activation=False))
-            outputs = forward(evaluate, _take, [(columns, _take(coefficients, param)) for columns, param in layers], x)
-            return summed(self._members, outputs)
+            return summed(self._members, forward(xp, evaluate, _take, self._network, layers, x))
 
         return self._evaluate(inputs, run)
 
@@ -192,6 +191,9 @@ class TorchGates(TorchEngine):
             return self._kernels.outputs(self._parameters, x, smoothing)
         *_, last = relaxed(xp, _take, self._network, self._layers, self._parameters, x, smoothing)
         return summed(self._members, last)
+
+    def _put(self, index: NDArray[np.int32]) -> torch.Tensor:
+        return torch.from_numpy(index.astype(np.int64)).to(self._device)
 
     def _smoothing(self) -> Smoothing | None:
         if self._network.smoothing == "soft":
@@ -250,13 +252,6 @@ def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise EngineError("train.device=cuda, but torch finds no CUDA device here. Use train.device=auto or cpu.")
     return torch.device(name)
-
-
-def _columns(network: Network, device: torch.device) -> list[Columns]:
-    def put(index: NDArray[np.int32]) -> torch.Tensor:
-        return torch.from_numpy(index.astype(np.int64)).to(device)
-
-    return [([put(column) for column in layer.fan_in.T], put(layer.param)) for layer in network.layers]
 
 
 def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from methods import readout
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Model, Network, Parameters, answers, forward, summed
+from methods.network import Model, Network, Parameters, answers, columns, forward, summed
 from methods.ordinary import Ordinary
 from methods.stencil import neighbourhoods
 
@@ -118,17 +118,14 @@ def _gates(network: Network, learned: Learned) -> Callable[[torch.Tensor], torch
     coefficients = torch.from_numpy(monomial_coefficients(learned, network.arity).astype(np.float32))
     members = network.members()
     in_groups = None if members is None else torch.from_numpy(members)
-    layers = [
-        ([torch.from_numpy(column.astype(np.int64)) for column in layer.fan_in.T], torch.from_numpy(layer.param.astype(np.int64)))
-        for layer in network.layers
-    ]
+    layers = columns(network, lambda index: torch.from_numpy(index.astype(np.int64)))
 
     def take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return x.index_select(0, rows)
 
     def values(x: torch.Tensor) -> torch.Tensor:
-        rows = [(columns, take(coefficients, param)) for columns, param in layers]
-        summed_values: torch.Tensor = summed(in_groups, forward(evaluate, take, rows, x))
+        gates = [(fan_in, take(coefficients, param), pool) for fan_in, param, pool in layers]
+        summed_values: torch.Tensor = summed(in_groups, forward(xp, evaluate, take, network, gates, x))
         return summed_values
 
     return values

@@ -100,6 +100,7 @@ class Task(Protocol):
     n_inputs: int
     n_outputs: int
     classes: bool  # whether the outputs are classes, of which an item has one
+    places: NDArray[np.intp] | None  # (channel, row, column): the input at each place of an image; None if items are none
     train: Split
     validation: Split
     test: Split

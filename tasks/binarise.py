@@ -38,6 +38,11 @@ def quantile(features: NDArray[Any], read: NDArray[np.intp], n_bits: int) -> Enc
     return Encoder(features.shape[1], np.repeat(read, n_bits).astype(np.int32), thresholds.ravel())
 
 
+def places(rows: int, columns: int, n_inputs: int) -> NDArray[np.intp]:
+    """(channel, row, column): the input at each pixel of the rows x columns that are read; bits of a pixel are channels."""
+    return np.arange(n_inputs).reshape(rows, columns, -1).transpose(2, 0, 1)
+
+
 def centre(rows: int, columns: int, crop: int | None) -> NDArray[np.intp]:
     """The features of a rows x columns image that lie in its crop x crop centre, in reading order; None: all of them.
 

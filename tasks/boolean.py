@@ -125,6 +125,7 @@ class Boolean:
 
     name = "boolean"
     classes = False
+    places: NDArray[np.intp] | None = None
     encoder: Encoder | None = None
 
     def __init__(self, config: BooleanConfig) -> None:

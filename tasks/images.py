@@ -131,6 +131,8 @@ class ImageTask:
         self.validation = split(pixels[held_out], labels[held_out])
         self.test = split(test_pixels, test_labels)
         self.n_inputs = self.train.inputs.shape[1]
+        side = config.encoder.crop
+        self.places: NDArray[np.intp] | None = binarise.places(side or rows, side or columns, self.n_inputs)
 
     def workload(self, learned: Learned) -> RowsWorkload:
         order = repeated(len(self.test.inputs), least=_TIMED_ITEMS)

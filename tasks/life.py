@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from codegen.encoder import Encoder
@@ -148,6 +149,7 @@ class Life:
     n_inputs = 9
     n_outputs = 1
     classes = False
+    places: NDArray[np.intp] | None = np.arange(9).reshape(1, 3, 3)
     encoder: Encoder | None = None
 
     def __init__(self, config: LifeConfig) -> None:

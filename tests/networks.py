@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from methods.base import Goal
-from methods.dense import DenseConfig, ThresholdConfig, build_dense
+from methods.base import Problem
 from methods.engine import EngineConfig, OptimiserConfig, build_engine
-from methods.network import Layer, Network
+from methods.gates import GatesConfig, ThresholdConfig, build_gates
+from methods.network import Layer, Network, columns
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import Smoothing, step_key
 from methods.train import TrainConfig
@@ -27,11 +27,12 @@ ADAMW = OptimiserConfig(learning_rate=0.05, betas=(0.9, 0.99), weight_decay=0.03
 STEADY = replace(ADAMW, epsilon=1e-3)
 
 
-def dense_config(**changes):
+def gates_config(**changes):
     settings = {
         "name": changes.get("relaxation", "dlgn"),
         "relaxation": "dlgn",
         "arity": 2,
+        "convolutions": [],
         "wiring": "unique",
         "widths": [12, 8],
         "residual": None,
@@ -41,14 +42,14 @@ def dense_config(**changes):
         "smoothing": "soft",
         "thresholds": None,
     }
-    return DenseConfig(**{**settings, **changes})
+    return GatesConfig(**{**settings, **changes})
 
 
-def dense(widths=(12, 8), inputs=9, n_outputs=1, seed=0, classes=False, **changes):
+def gate_network(widths=(12, 8), inputs=9, n_outputs=1, seed=0, classes=False, places=None, **changes):
     """A built network and its parameters. inputs: the items, or how many bits there are; classes: n_outputs are classes."""
     items = np.zeros((1, inputs), dtype=bool) if isinstance(inputs, int) else inputs
-    goal = Goal(n_outputs, classes)
-    return build_dense(dense_config(widths=list(widths), **changes), items, goal, np.random.default_rng(seed))
+    problem = Problem(n_outputs, classes, places)
+    return build_gates(gates_config(widths=list(widths), **changes), items, problem, np.random.default_rng(seed))
 
 
 def random_network(relaxation, arity, n_inputs, widths, seed=0, temperature=1.0):
@@ -64,13 +65,19 @@ def random_network(relaxation, arity, n_inputs, widths, seed=0, temperature=1.0)
 
 
 def shared_network(relaxation="dlgn", arity=2, temperature=1.0):
-    """Rows share parameters within a layer, as the positions of a convolution kernel do, and with other layers."""
+    """Rows share parameters within a layer, as the positions of a convolution kernel do, and with other layers; some are pooled,
+    and some read what lies beyond an edge."""
     rng = np.random.default_rng(3)
     params = ([0, 0, 0, 0, 1, 1, 2, 2], [3, 6, 3, 0, 5, 3], [2, 2, 6, 1])
+    pools = ([[0, 1, 2], [3, 3, 3], [4, 5, 7], [6, 7, 7], [2, 1, 5]], None, [[0, 1], [1, 2], [2, 3], [3, 3]])
     layers, n_signals = [], 5
-    for param in params:
-        layers.append(Layer(rng.integers(0, n_signals, (len(param), arity), dtype=np.int32), np.array(param, dtype=np.int32)))
-        n_signals = len(param)
+    for param, pool, padded in zip(params, pools, (True, True, False), strict=True):
+        fan_in = rng.integers(0, n_signals, (len(param), arity), dtype=np.int32)
+        if padded:
+            fan_in[1::3, 0] = n_signals
+        pool = None if pool is None else np.array(pool, dtype=np.int32)
+        layers.append(Layer(fan_in, np.array(param, dtype=np.int32), pool, padded))
+        n_signals = layers[-1].n_signals
     network = Network(relaxation, 5, tuple(layers), temperature)
     return network, {"theta": RELAXATIONS[relaxation].init(rng, 8, arity, temperature, None)}
 
@@ -85,7 +92,7 @@ def items(n_items, n_inputs, n_outputs, seed=0, real=False):
 def learnable(relaxation="dlgn", arity=2, smoothing="soft", real=False, widths=(8,), n_items=40, temperature=1.0, seed=0):
     """(network, parameters, inputs, target) of a training; real-valued inputs go through learned thresholds."""
     inputs, target = items(n_items, 5, 4, seed, real)
-    network, parameters = dense(
+    network, parameters = gate_network(
         widths, inputs, 4, seed, relaxation=relaxation, arity=arity, smoothing=smoothing, temperature=temperature,
         thresholds=ThresholdConfig(bits=3, softness=0.1) if real else None,
     )  # fmt: skip
@@ -124,12 +131,9 @@ def same_states(first, second):
     return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def columns(network):
+def torch_columns(network):
     """The layers in torch's arrays, as methods.network.relaxed wants them."""
-    return [
-        ([torch.from_numpy(column.astype(np.int64)) for column in layer.fan_in.T], torch.from_numpy(layer.param.astype(np.int64)))
-        for layer in network.layers
-    ]
+    return columns(network, lambda index: torch.from_numpy(index.astype(np.int64)))
 
 
 def take(x, rows):

@@ -21,7 +21,7 @@ from codegen.toolchain import find_compiler
 from methods.jax_network import JaxNetwork
 from methods.network import discretise
 from methods.torch_network import TorchNetwork
-from tests.networks import dense
+from tests.networks import gate_network
 
 ITEM_COUNTS = (1, 63, 64, 65, 511, 512, 513, 1000)
 BATCH_SIZES = (0, 1, 63, 64, 65, 511, 512, 513)
@@ -177,7 +177,7 @@ def test_batch_equals_the_simulator_without_inputs_outputs_or_gates(backend, net
 @pytest.fixture(scope="module")
 def network():
     """A random network of arity 2 on nine inputs and of five outputs, its truth tables, and the netlist that it is."""
-    built, _ = dense((24, 12), n_outputs=5)
+    built, _ = gate_network((24, 12), n_outputs=5)
     tables = np.random.default_rng(0).integers(0, 16, built.n_gates).astype(np.uint64)
     return built, tables, discretise(built, tables)
 

@@ -14,22 +14,22 @@ from networks import (
     NAMESPACES,
     STEADY,
     build,
-    columns,
-    dense,
+    gate_network,
     items,
     learnable,
     rates,
     same_states,
     smoothing,
     take,
+    torch_columns,
 )
 
 from codegen.readout import GroupSum, Majority
 from codegen.simulate import simulate
 from methods import RELAXATIONS, readout
-from methods.dense import ThresholdConfig
 from methods.engine import EngineConfig, EngineError, build_engine
-from methods.network import discretise, relaxed, summed
+from methods.gates import ThresholdConfig
+from methods.network import columns, discretise, relaxed, summed
 from methods.smoothing import MODES
 from methods.thresholds import bits, values
 
@@ -160,10 +160,10 @@ def test_gradients_are_finite_differences(relaxation, arity, summed_by, engine):
 
     if engine == "torch":
         tensors = [torch.tensor(leaf, requires_grad=True) for leaf in leaves]
-        assert torch.autograd.gradcheck(lambda *given: loss(columns(network), *given), tensors)
+        assert torch.autograd.gradcheck(lambda *given: loss(torch_columns(network), *given), tensors)
         return
     with jax.enable_x64(True):
-        layers = [([jnp.asarray(column) for column in layer.fan_in.T], jnp.asarray(layer.param)) for layer in network.layers]
+        layers = columns(network, jnp.asarray)
         of_leaves = jax.jit(jax.value_and_grad(lambda *given: loss(layers, *given), (0, 1)))
         _, gradients = of_leaves(*leaves)
         for place, gradient in enumerate(gradients):
@@ -210,7 +210,9 @@ def test_the_hard_mode_trains_what_the_hard_outputs_are():
 @pytest.mark.parametrize("form", FORMS[:2])
 def test_a_feature_barely_above_a_threshold_is_true_in_the_hard_mode(form):
     # As wide a step as this makes exactly a half of such a feature in float32, and thresholds start on features.
-    network, parameters = dense([8], items(40, 5, 4, real=True)[0], 4, smoothing="hard", thresholds=ThresholdConfig(3, 1.0))
+    network, parameters = gate_network(
+        [8], items(40, 5, 4, real=True)[0], 4, smoothing="hard", thresholds=ThresholdConfig(3, 1.0)
+    )
     second = values(np, parameters["thresholds"])[:, 1]
     found = []
     for features in (np.nextafter(second, np.float32(2)), second):
@@ -343,7 +345,7 @@ def test_a_network_yields_the_bits_that_it_reads_and_then_each_layer():
     tensors = {name: torch.tensor(value) for name, value in parameters.items()}
     x = torch.tensor(inputs.T.copy())
     for noise in (None, smoothing("hard")):
-        read, *values = relaxed(NAMESPACES["torch"], take, network, columns(network), tensors, x, noise)
+        read, *values = relaxed(NAMESPACES["torch"], take, network, torch_columns(network), tensors, x, noise)
         assert [len(value) for value in values] == [8, 4]
         soft, hard = bits(NAMESPACES["torch"], tensors["thresholds"], x, network.thresholds)
         assert torch.equal(read, soft if noise is None else hard.to(torch.float32))

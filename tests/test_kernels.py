@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import GATES, NAMESPACES, columns, random_network, shared_network, smoothing, take
+from networks import GATES, NAMESPACES, random_network, shared_network, smoothing, take, torch_columns
 
 from codegen.readout import GroupSum
 from codegen.simulate import simulate
@@ -31,7 +31,7 @@ def by_torch(network, coefficients, x, grad, noise=None):
     given = SimpleNamespace(coefficients=lambda xp, theta, *_: theta, activation=RELAXATIONS[network.relaxation].activation)
     leaves = [torch.tensor(coefficients, requires_grad=True), torch.tensor(x, requires_grad=True)]
     with patch.dict(RELAXATIONS, {network.relaxation: given}):
-        *_, outputs = relaxed(xp, take, network, columns(network), {"theta": leaves[0]}, leaves[1], noise)
+        *_, outputs = relaxed(xp, take, network, torch_columns(network), {"theta": leaves[0]}, leaves[1], noise)
     members = network.members()
     outputs = summed(members if members is None else torch.tensor(members), outputs)
     outputs.backward(torch.tensor(grad))

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import GATES, build, dense, dense_config, items, random_network
+from networks import GATES, build, gate_network, gates_config, items, random_network
 
 from codegen.circuit import Circuit
 from codegen.equivalence import all_rows
 from codegen.simulate import simulate
 from methods import RELAXATIONS, MethodError, torch_network
-from methods.base import Goal
-from methods.dense import ThresholdConfig, build_dense
+from methods.base import Problem
+from methods.gates import ThresholdConfig, build_gates
 from methods.jax_network import JaxNetwork
-from methods.network import Layer, Network, discretise
+from methods.network import Layer, Network, discretise, unreached
 from methods.stencil import neighbourhoods
 from methods.thresholds import values
 from methods.torch_network import TorchNetwork
@@ -54,7 +54,7 @@ def test_jax_hard_form_is_the_discretised_netlist_at_any_batch(relaxation, arity
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about its own code
 def test_networks_with_a_readout_give_the_class_in_binary():
-    network, parameters = dense([12, 11], 9, 3, classes=True, relaxation="warp", arity=3)
+    network, parameters = gate_network([12, 11], 9, 3, classes=True, relaxation="warp", arity=3)
     tables = RELAXATIONS["warp"].truth_tables(parameters["theta"])
     bits = all_rows(9)
     expected = Circuit(discretise(network, tables), {}, None, network.readout).answers(bits)
@@ -74,7 +74,7 @@ def test_networks_with_a_readout_give_the_class_in_binary():
 @pytest.mark.parametrize("torus", [True, False])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (64, 65)])
 def test_networks_step_boards_like_the_circuit(shape, torus, votes):
-    network, parameters = dense([12, 6, 3], votes=votes)
+    network, parameters = gate_network([12, 6, 3], votes=votes)
     tables = RELAXATIONS["dlgn"].truth_tables(parameters["theta"])
     learned = Circuit(discretise(network, tables), readout=network.readout)
     board = np.random.default_rng(0).random(shape) < 0.5
@@ -103,7 +103,7 @@ def test_inputs_from_which_no_path_leads_to_an_output_are_unreached():
     first = Layer(np.array([[1, 3], [0, 2], [2, 4]], dtype=np.int32), np.arange(3, dtype=np.int32))
     second = Layer(np.array([[1, 2]], dtype=np.int32), np.array([3], dtype=np.int32))
     network = Network("warp", 6, (first, second), 1.0)
-    assert network.unreached_inputs().tolist() == [1, 3, 5]
+    assert unreached(network.layers, 6).tolist() == [1, 3, 5]
     assert (network.arity, network.n_gates, network.n_outputs, network.sources()) == (2, 4, 1, [6, 3])
 
 
@@ -120,14 +120,14 @@ def test_inputs_from_which_no_path_leads_to_an_output_are_unreached():
 )
 def test_choices_that_do_not_exist_are_named(change, message):
     with pytest.raises(MethodError, match=message):
-        dense_config(**change)
+        gates_config(**change)
 
 
 def test_thresholds_and_inputs_must_fit():
     with pytest.raises(MethodError, match=r"this task's are bits. Set it to null"):
-        dense([4], thresholds=THRESHOLDS)
+        gate_network([4], thresholds=THRESHOLDS)
     with pytest.raises(MethodError, match=r"inputs are real-valued. Set method.thresholds"):
-        dense([4], items(20, 3, 1, real=True)[0])
+        gate_network([4], items(20, 3, 1, real=True)[0])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_thresholds_and_inputs_must_fit():
 def test_an_input_that_reaches_no_output_is_an_error_that_says_to_widen(widths, arity, found):
     said = f"{found}.* reach no output through layers of {', '.join(map(str, widths))}.* Widen .* method.widths"
     with pytest.raises(MethodError, match=said):
-        dense(widths, 9, relaxation="warp", arity=arity)
+        gate_network(widths, 9, relaxation="warp", arity=arity)
 
 
 @settings(deadline=None, max_examples=100)
@@ -158,12 +158,12 @@ def test_layers_of_any_size_work_that_can_read_the_one_before(widths, n_inputs, 
     wide_enough = all(arity * width >= n for width, n in zip(layers, [n_inputs, *layers], strict=False))
     if not wide_enough:
         with suppress(MethodError):
-            network, _ = dense(widths, n_inputs, n_outputs, seed, relaxation="warp", arity=arity)
-            assert not len(network.unreached_inputs())
+            network, _ = gate_network(widths, n_inputs, n_outputs, seed, relaxation="warp", arity=arity)
+            assert not len(unreached(network.layers, n_inputs))
         return
-    network, parameters = dense(widths, n_inputs, n_outputs, seed, relaxation="warp", arity=arity)
-    assert not len(network.unreached_inputs())
-    assert [layer.n_rows for layer in network.layers] == layers
+    network, parameters = gate_network(widths, n_inputs, n_outputs, seed, relaxation="warp", arity=arity)
+    assert not len(unreached(network.layers, n_inputs))
+    assert [layer.n_gates for layer in network.layers] == layers
     assert [layer.fan_in.shape for layer in network.layers] == [(width, arity) for width in layers]
     assert np.array_equal(np.concatenate([layer.param for layer in network.layers]), np.arange(network.n_gates))
     assert parameters["theta"].shape == (network.n_gates, 1 << arity)
@@ -172,14 +172,14 @@ def test_layers_of_any_size_work_that_can_read_the_one_before(widths, n_inputs, 
 
 
 def test_a_last_layer_is_added_only_where_the_widths_do_not_end_in_the_outputs():
-    assert [layer.n_rows for layer in dense([5, 3], 6, 3)[0].layers] == [5, 3]
-    assert [layer.n_rows for layer in dense([5], 6, 3)[0].layers] == [5, 3]
-    assert [layer.n_rows for layer in dense([], 6, 3)[0].layers] == [3]
+    assert [layer.n_gates for layer in gate_network([5, 3], 6, 3)[0].layers] == [5, 3]
+    assert [layer.n_gates for layer in gate_network([5], 6, 3)[0].layers] == [5, 3]
+    assert [layer.n_gates for layer in gate_network([], 6, 3)[0].layers] == [3]
 
 
 def test_thresholds_turn_each_feature_into_so_many_inputs():
     inputs = items(5000, 4, 2, real=True)[0]
-    network, parameters = dense([8], inputs, 4, thresholds=THRESHOLDS)
+    network, parameters = gate_network([8], inputs, 4, thresholds=THRESHOLDS)
     assert network.n_inputs == 12
     assert network.thresholds.n_features == 4
     assert parameters["thresholds"].shape == (4, 3)
@@ -187,10 +187,10 @@ def test_thresholds_turn_each_feature_into_so_many_inputs():
 
 
 def test_a_network_is_a_function_of_its_settings_and_seed():
-    config = dense_config(widths=[20, 10, 5, 3], residual=None)
+    config = gates_config(widths=[20, 10, 5, 3], residual=None)
 
     def made(seed):
-        return build_dense(config, np.zeros((1, 9), dtype=bool), Goal(2, False), np.random.default_rng(seed))
+        return build_gates(config, np.zeros((1, 9), dtype=bool), Problem(2, False), np.random.default_rng(seed))
 
     (network, parameters), (same, same_parameters), (other, other_parameters) = made(0), made(0), made(1)
     assert np.array_equal(same.layers[1].fan_in, network.layers[1].fan_in)

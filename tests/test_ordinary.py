@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from networks import ADAMW, same_states, train_config
 
-from methods import METHODS, Goal, torch_network
+from methods import METHODS, Problem, torch_network
 from methods.checkpoint import CheckpointError
 from methods.engine import EngineConfig, EngineError, build_engine
 from methods.ordinary import MLPConfig
@@ -16,7 +16,7 @@ from tests.conftest import run_harness
 
 
 def mlp(inputs, size=1, classes=False, widths=(16, 16), seed=0):
-    return METHODS["mlp"].build(MLPConfig("mlp", None, list(widths)), inputs, Goal(size, classes), np.random.default_rng(seed))
+    return METHODS["mlp"].build(MLPConfig("mlp", None, list(widths)), inputs, Problem(size, classes), np.random.default_rng(seed))
 
 
 def engine_of(network, parameters, items, name="torch", threads=1):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import FORMS, NAMESPACES, build, dense, items, rates
+from networks import FORMS, NAMESPACES, build, gate_network, items, rates
 
 from codegen.readout import GroupSum, Majority
 from codegen.simulate import simulate
@@ -90,7 +90,7 @@ def test_engines_sum_groups_train_on_classes_and_agree_with_the_circuit(relaxati
     inputs, _ = items(60, 6, 1)
     labels = inputs[:, 0] + 2 * (inputs[:, 1] & inputs[:, 2])
     target = np.eye(4, dtype=bool)[labels.astype(int)]
-    network, parameters = dense([40, 22], inputs, 4, classes=True, relaxation=relaxation)
+    network, parameters = gate_network([40, 22], inputs, 4, classes=True, relaxation=relaxation)
     assert network.n_outputs == 22
     assert network.readout == GroupSum(4, pytest.approx((22 / 32) ** 0.5))
     engine = build(form, network, parameters, inputs, target)
@@ -108,8 +108,8 @@ def test_engines_sum_groups_train_on_classes_and_agree_with_the_circuit(relaxati
 def test_engines_learn_bits_by_votes_and_agree_with_the_circuit(relaxation, form):
     inputs, _ = items(60, 6, 1)
     target = np.stack([inputs[:, 0] ^ inputs[:, 1], inputs[:, 2] & inputs[:, 3]], axis=1)
-    network, parameters = dense([40], inputs, 2, relaxation=relaxation, votes=9)
-    assert [layer.n_rows for layer in network.layers] == [40, 18]
+    network, parameters = gate_network([40], inputs, 2, relaxation=relaxation, votes=9)
+    assert [layer.n_gates for layer in network.layers] == [40, 18]
     assert network.readout == Majority(2, 9, pytest.approx((9 / 8) ** 0.5))
     engine = build(form, network, parameters, inputs, target)
     first = engine.run(None, rates(80)).losses
@@ -123,16 +123,16 @@ def test_engines_learn_bits_by_votes_and_agree_with_the_circuit(relaxation, form
 def test_engines_take_the_same_steps_on_classes():
     inputs, _ = items(40, 6, 1)
     target = np.eye(3, dtype=bool)[np.arange(40) % 3]
-    network, parameters = dense([20, 11], inputs, 3, classes=True, relaxation="warp", smoothing="gumbel_hard")
+    network, parameters = gate_network([20, 11], inputs, 3, classes=True, relaxation="warp", smoothing="gumbel_hard")
     found = [build(form, network, parameters, inputs, target).run(None, rates(4, 1e-3)).losses for form in FORMS]
     assert np.allclose(found[1:], found[0], rtol=1e-4)
 
 
 def test_too_few_outputs_for_the_classes_are_refused():
     with pytest.raises(MethodError, match=r"3 gates for 4 classes.*method\.widths"):
-        dense([9, 3], 9, 4, classes=True)
+        gate_network([9, 3], 9, 4, classes=True)
 
 
 def test_votes_on_a_class_are_refused():
     with pytest.raises(MethodError, match=r"method\.votes=3 is for tasks of output bits"):
-        dense([9, 30], 9, 4, classes=True, votes=3)
+        gate_network([9, 30], 9, 4, classes=True, votes=3)

@@ -10,14 +10,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from networks import ADAMW, FORMS, build, dense, items, learnable, rates, same_states, train_config
+from networks import ADAMW, FORMS, build, gate_network, items, learnable, rates, same_states, train_config
 from safetensors.numpy import save_file
 
 from codegen.readout import GroupSum
 from methods import RELAXATIONS, checkpoint
 from methods.checkpoint import CheckpointError
-from methods.dense import ThresholdConfig
 from methods.engine import Steps
+from methods.gates import ThresholdConfig
 from methods.readings import mean_entropy, soft_tables, undecided_share
 from methods.train import DivergedError, Items, batches, train
 from methods.train import rates as rates_of
@@ -100,7 +100,7 @@ class Scripted:
 
 def follow(engine, tmp_path, **changes):
     """Train a scripted engine."""
-    network, _ = dense([2], 2, 1)
+    network, _ = gate_network([2], 2, 1)
     all_right = Items(np.zeros((4, 2), dtype=bool), np.ones((4, 1), dtype=bool))
     return train(engine, network, all_right, all_right, train_config(**{"confirm": 0, **changes}), 0, tmp_path / "scripted")
 
@@ -113,7 +113,7 @@ class Training:
     ):
         self.form, self.data, self.seed = form, data, seed
         settings = {"relaxation": relaxation, "smoothing": mode, "residual": 0.9, **changes}
-        self.network, self.parameters = dense(widths, data.inputs, data.target.shape[1], seed, **settings)
+        self.network, self.parameters = gate_network(widths, data.inputs, data.target.shape[1], seed, **settings)
         self._compiled = None
 
     def engine(self):
@@ -485,7 +485,7 @@ def test_a_checkpoint_of_another_seed_is_refused_where_the_network_is_the_same(t
 
 
 def test_a_checkpoint_of_another_readout_is_refused(tmp_path):
-    network, _ = dense([8, 6], 5, 3, classes=True)
+    network, _ = gate_network([8, 6], 5, 3, classes=True)
     other = replace(network, readout=GroupSum(3, 9.0))
     checkpoint.write(tmp_path / "c", checkpoint.identity(network, 0), {})
     assert checkpoint.read(tmp_path / "c", checkpoint.identity(network, 0)) == {}

@@ -6,7 +6,7 @@ The published comparison is the harness's own, interleaved and paired; this is f
 import numpy as np
 import pytest
 from networks import build as build_engine
-from networks import dense, train_config
+from networks import gate_network, train_config
 
 from codegen.backends import BACKENDS, HandWritten
 from codegen.measure import pinned
@@ -30,7 +30,7 @@ def life():
 def learned(life, tmp_path_factory):
     """(network, truth tables) of Conway's rule, exact."""
     items = Items(life.train.inputs, life.train.target)
-    network, parameters = dense([128] * 8 + [64, 32, 16, 8, 4, 2, 1], items.inputs, residual=0.908)
+    network, parameters = gate_network([128] * 8 + [64, 32, 16, 8, 4, 2, 1], items.inputs, residual=0.908)
     engine = build_engine("torch with kernels", network, parameters, items.inputs, items.target)
     checkpoint = tmp_path_factory.mktemp("training") / "checkpoint"
     progress = train(engine, network, items, items, train_config(max_steps=10_000), 0, checkpoint)
