@@ -43,7 +43,8 @@ from codegen.lower_readout import lowered
 from codegen.measure import Protocol, Samples, pinned, quickest, ratio, time_arms
 from codegen.passes import lut_count
 from codegen.toolchain import CompileTimeoutError, NoCompilerError, ToolchainError
-from methods import ENGINES, METHODS, MethodError, Problem, thresholds
+from methods import ENGINES, METHODS, MethodError, Problem, UnsuitableError, thresholds
+from methods.boards import unrolled
 from methods.checkpoint import CheckpointError
 from methods.engine import Engine, EngineConfig, EngineError, build_engine
 from methods.network import Model, Network, Parameters, discretise
@@ -193,6 +194,8 @@ def run_job(config: dict[str, Any], command: str, choices: dict[str, str]) -> Re
     log.info(command)
     try:
         _fill(record, checked, folder)
+    except UnsuitableError as error:
+        record.status, record.reason = "skipped", str(error)
     except _EXPECTED_ERRORS as error:
         record.status, record.reason = "failed", str(error)
     except KeyboardInterrupt:
@@ -286,7 +289,15 @@ def train_network(config: JobConfig, task: Task, folder: Path) -> tuple[Engine, 
     network, parameters = method.build(config.method, task.train.inputs, Problem(task.n_outputs, task.classes, task.places), rng)
     settings = EngineConfig(config.engine, n_threads(config), config.train.kernels, config.train.device)
     items = Items(task.train.inputs, task.train.target)
-    engine = build_engine(settings, network, parameters, config.train.optimiser, items.inputs, items.target, config.seed)
+    trained_on = None
+    if task.boards is not None:
+        if not isinstance(network, Network):
+            raise UnsuitableError(f"method={config.method.name} does not train on boards. Set task.boards=null.")
+        trained_on = unrolled(network, task.boards.height, task.boards.width, task.boards.steps)
+        items = Items(task.boards.split.inputs, task.boards.split.target)
+    engine = build_engine(
+        settings, network, parameters, config.train.optimiser, items.inputs, items.target, config.seed, trained_on
+    )
     columns = (
         TextColumn("step {task.completed}/{task.total}"),
         BarColumn(bar_width=None),
@@ -334,6 +345,9 @@ def summarise(
     soft = float(right(network.readout, engine.soft(task.test.inputs), task.test.target).mean())
     exact = trained.exact_since
     batch = config.train.batch_size or len(task.train.target)
+    if task.boards is not None:  # the network is evaluated at each cell
+        n_boards, n_cells = task.boards.split.target.shape
+        batch = min(config.train.batch_size or n_boards, n_boards) * n_cells * task.boards.steps
     steps_per_second = float(np.median([reading.steps_per_second for reading in trained.curve])) if trained.step else None
     training = Training(
         engine=config.engine,
@@ -679,7 +693,11 @@ def check_arguments(arguments: list[str]) -> None:
     first = [forms[0] for forms in settings]
     jobs = [first] + [[*first[:i], form, *first[i + 1 :]] for i, forms in enumerate(settings) for form in forms[1:]]
     for job in jobs:
-        _check_job(job)
+        try:
+            _check_job(job)
+        except UnsuitableError as error:
+            if not multirun:
+                raise UsageError(str(error)) from error
 
 
 def _swept(experiment: str) -> list[str]:
@@ -706,6 +724,7 @@ def _forms(override: Override, group: list[str], multirun: bool) -> list[str]:
 
 
 def _check_job(overrides: list[str]) -> None:
+    """Raises UsageError; and UnsuitableError for a pair of method and task that a sweep skips."""
     try:
         config = compose(overrides)
     except (HydraException, OmegaConfBaseException) as error:
@@ -718,6 +737,8 @@ def _check_job(overrides: list[str]) -> None:
         task = TASKS[checked.task.name].build(checked.task)
         problem = Problem(task.n_outputs, task.classes, task.places)
         METHODS[checked.method.name].build(checked.method, task.train.inputs, problem, np.random.default_rng(checked.seed))
+    except UnsuitableError:
+        raise
     except (TaskError, MethodError) as error:
         raise UsageError(str(error)) from error
     prepare_folder(Path(config["runs_dir"]), ".")

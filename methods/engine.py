@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from methods.base import UnsuitableError
 from methods.network import Model, Network, Parameters
 from methods.ordinary import Ordinary
 
@@ -96,11 +97,13 @@ def build_engine(
     inputs: Inputs,
     target: Bits,
     seed: int,
+    trained: Network | None = None,
 ) -> Engine:
-    """The engine by name, on training items (item, input) and (item, value); seed: of the smoothing's noise.
+    """The engine by name, on training items (item, input) and (item, value); seed: of the smoothing's noise. trained: the
+    network on which it trains the parameters (methods.boards), None for network itself.
 
-    Frameworks are imported here and not before. Raises EngineError if the name or device is not to be had, or not for an
-    ordinary network.
+    Frameworks are imported here and not before. Raises EngineError if the name or device is not to be had, and
+    UnsuitableError for an ordinary network on another engine than torch.
     """
     if config.name == "torch":
         from methods import torch_engine
@@ -109,12 +112,12 @@ def build_engine(
         if isinstance(network, Ordinary):
             return torch_engine.TorchOrdinary(network, parameters, *at)
         assert isinstance(network, Network)
-        return torch_engine.TorchGates(network, parameters, *at, seed, config.kernels)
+        return torch_engine.TorchGates(network, parameters, *at, seed, config.kernels, trained or network)
     if config.name != "jax":
         raise EngineError(f"There is no engine={config.name}. Choices: torch, jax.")
     if isinstance(network, Ordinary):
-        raise EngineError("Ordinary networks, such as method=mlp, train with engine=torch only.")
+        raise UnsuitableError("Ordinary networks, such as method=mlp, train with engine=torch only.")
     from methods.jax_engine import JaxEngine
 
     assert isinstance(network, Network)
-    return JaxEngine(network, parameters, optimiser, inputs, target, seed, config.threads)
+    return JaxEngine(network, parameters, optimiser, inputs, target, seed, config.threads, trained or network)

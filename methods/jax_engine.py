@@ -32,34 +32,37 @@ class JaxEngine:
         target: Bits,
         seed: int,
         threads: int,
+        trained: Network,
     ) -> None:
+        """trained: network, or another of the same parameters, which training items are for."""
         _use_threads(threads)
         self._network = network
         self._relaxation = RELAXATIONS[network.relaxation]
         # Index arrays are arguments of the compiled functions, not constants in them: XLA would fold them at great length.
         self._layers = columns(network, jnp.asarray)
+        self._trained_layers = self._layers if trained is network else columns(trained, jnp.asarray)
         self._data = jnp.asarray(_signal_major(inputs)), jnp.asarray(_signal_major(target))
         self._optimiser = optax.chain(
             optax.clip_by_global_norm(optimiser.clip_norm),
             optax.scale_by_adam(*optimiser.betas, eps=optimiser.epsilon),
             optax.add_decayed_weights(optimiser.weight_decay, mask={name: name == "theta" for name in parameters}),
         )
-        trained = {name: jnp.asarray(value) for name, value in parameters.items()}
+        values = {name: jnp.asarray(value) for name, value in parameters.items()}
         norms = jnp.full(len(network.layers), jnp.nan, dtype=jnp.float32)
-        self._carry = trained, self._optimiser.init(trained), jnp.asarray(0, dtype=jnp.uint32), norms
-        self._run = jax.jit(partial(_run, network, self._optimiser, seed))
+        self._carry = values, self._optimiser.init(values), jnp.asarray(0, dtype=jnp.uint32), norms
+        self._run = jax.jit(partial(_run, trained, self._optimiser, seed, [layer.params for layer in network.layers]))
         self._soft = jax.jit(partial(_outputs, network))
         self._hard = jax.jit(partial(_hard, network))
 
     def prepare(self, batch_size: int | None, n_steps: int) -> float:
         started = time.perf_counter()
         batches = None if batch_size is None else jnp.zeros((n_steps, batch_size), dtype=jnp.int32)
-        self._run.lower(self._layers, *self._data, self._carry, batches, jnp.zeros(n_steps, dtype=jnp.float32)).compile()
+        self._run.lower(self._trained_layers, *self._data, self._carry, batches, jnp.zeros(n_steps, dtype=jnp.float32)).compile()
         return time.perf_counter() - started
 
     def run(self, batches: NDArray[np.int64] | None, rates: NDArray[np.float32]) -> Steps:
         indices = None if batches is None else jnp.asarray(batches, dtype=jnp.int32)
-        self._carry, (losses, finite) = self._run(self._layers, *self._data, self._carry, indices, jnp.asarray(rates))
+        self._carry, (losses, finite) = self._run(self._trained_layers, *self._data, self._carry, indices, jnp.asarray(rates))
         bad = np.flatnonzero(~np.asarray(finite))
         until = bad[0] + 1 if len(bad) else len(rates)
         return Steps(np.asarray(losses)[:until], not len(bad))
@@ -121,9 +124,21 @@ def _adam(optimiser: Any) -> optax.ScaleByAdamState:
 
 
 def _run(
-    network: Network, optimiser: Any, seed: int, layers: Any, x: Any, target: Any, carry: Any, batches: Any, rates: Any
+    network: Network,
+    optimiser: Any,
+    seed: int,
+    normed: list[NDArray[np.int32]],
+    layers: Any,
+    x: Any,
+    target: Any,
+    carry: Any,
+    batches: Any,
+    rates: Any,
 ) -> Any:
-    """Steps in one scan; a step whose loss or gradient is not finite changes nothing, nor do those after it."""
+    """Steps in one scan; a step whose loss or gradient is not finite changes nothing, nor do those after it.
+
+    normed: the rows of theta of each layer whose gradient's norm is wanted.
+    """
 
     def step(carry: Any, now: Any) -> Any:
         (trained, state, count, norms), alive = carry
@@ -138,7 +153,7 @@ def _run(
         finite = alive & jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
         updates, next_state = optimiser.update(grads, state, trained)
         moved = jax.tree.map(lambda value, update: value - rate * update, trained, updates)
-        new_norms = jnp.stack([jnp.linalg.norm(grads["theta"][param]) for _, param, _ in layers])
+        new_norms = jnp.stack([jnp.linalg.norm(grads["theta"][params]) for params in normed])
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), (moved, next_state), (trained, state))
         next_carry = (*kept, count + finite.astype(jnp.uint32), jnp.where(alive, new_norms, norms))
         return (next_carry, finite), (loss, finite)

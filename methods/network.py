@@ -10,6 +10,7 @@ Where inputs are real-valued, learnable thresholds turn them into the bits that 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,6 +45,11 @@ class Layer:
     @property
     def n_gates(self) -> int:
         return len(self.fan_in)
+
+    @cached_property
+    def params(self) -> NDArray[np.int32]:
+        """The rows of theta that it uses, each once."""
+        return np.unique(self.param)
 
     @property
     def n_signals(self) -> int:

@@ -16,11 +16,13 @@ from methods.multilinear import evaluate, monomial_coefficients
 from methods.network import Model, Network, Parameters, columns, forward, relaxed, summed
 from methods.ordinary import Ordinary
 from methods.relaxations import RELAXATIONS
+from methods.simd import LANES
 from methods.smoothing import Smoothing, step_key
 from methods.thresholds import bits
 
-# Most items evaluated at once: activations of more would need memory that training does not.
+# Most items evaluated at once, and most memory for their activations: those of more would need memory that training does not.
 _EVALUATED_AT_ONCE = 1024
+_EVALUATED_BYTES = 1 << 29
 
 
 class TorchEngine(ABC):
@@ -54,6 +56,7 @@ class TorchEngine(ABC):
             groups, lr=optimiser.learning_rate, betas=optimiser.betas, eps=optimiser.epsilon, fused=True
         )
         self._clip_norm = optimiser.clip_norm
+        self._evaluated_at_once = _EVALUATED_AT_ONCE
         self._scale = 1.0  # by which the last gradient was divided to clip it
         # Items as they came, a quarter of their float32 size if they are bits; signal-major floats only of what a step uses.
         self._inputs, self._target = inputs, target
@@ -130,7 +133,7 @@ class TorchEngine(ABC):
 
     def _evaluate(self, inputs: Inputs, run: Callable[[torch.Tensor], torch.Tensor]) -> NDArray[np.float32]:
         with torch.no_grad():
-            parts = torch.split(self._signal_major(inputs), _EVALUATED_AT_ONCE, dim=1)
+            parts = torch.split(self._signal_major(inputs), self._evaluated_at_once, dim=1)
             return torch.cat([run(part.contiguous()) for part in parts], dim=1).cpu().numpy().T
 
     def _signal_major(self, items: NDArray[Any]) -> torch.Tensor:
@@ -138,7 +141,8 @@ class TorchEngine(ABC):
 
 
 class TorchGates(TorchEngine):
-    """Logic-gate networks. use_kernels: run the gates by methods.kernels, on the CPU only. seed: of the smoothing's noise."""
+    """Logic-gate networks. use_kernels: run the gates by methods.kernels, on the CPU only. seed: of the smoothing's noise.
+    trained: network, or another of the same parameters, which training items are for."""
 
     def __init__(
         self,
@@ -151,29 +155,26 @@ class TorchGates(TorchEngine):
         device: str,
         seed: int,
         use_kernels: bool,
+        trained: Network,
     ) -> None:
         super().__init__(network, parameters, {"theta"}, optimiser, inputs, target, threads, device)
         self._network = network
         self._relaxation = RELAXATIONS[network.relaxation]
         self._seed = seed
-        self._kernels = _Kernels(network) if use_kernels and self._device.type == "cpu" else None
-        self._layers = columns(network, self._put) if self._kernels is None else []
-        members = network.members()
-        self._members = None if members is None else torch.from_numpy(members).to(self._device)
+        self._form = self._form_of(network, use_kernels)
+        self._trained = self._form if trained is network else self._form_of(trained, use_kernels)
+        of_item = 4 * (network.n_inputs + network.n_gates)
+        self._evaluated_at_once = max(LANES, min(_EVALUATED_AT_ONCE, _EVALUATED_BYTES // of_item))
 
     def hard(self, inputs: Inputs) -> NDArray[np.float32]:
         theta = self._parameters["theta"].detach().cpu().numpy()
         tables = self._relaxation.truth_tables(theta)
         exact = monomial_coefficients(tables, self._network.arity).astype(np.float32)
-        coefficients = torch.from_numpy(exact).to(self._device)
-        layers = [(fan_in, _take(coefficients, param), pool) for fan_in, param, pool in self._layers]
 
         def run(x: torch.Tensor) -> torch.Tensor:
             if self._network.thresholds is not None:
                 x = bits(xp, self._parameters["thresholds"], x, self._network.thresholds)[1].to(torch.float32)
-            if self._kernels is not None:
-                return torch.from_numpy(self._kernels.plan.forward(x.numpy(), exact, activation=False))
-            return summed(self._members, forward(xp, evaluate, _take, self._network, layers, x))
+            return self._form.hard(exact, x)
 
         return self._evaluate(inputs, run)
 
@@ -182,18 +183,16 @@ class TorchGates(TorchEngine):
         if grad is None:
             return np.full(len(self._network.layers), np.nan, dtype=np.float32)
         of_params = grad.detach().cpu().numpy()
-        norms = [self._scale * np.linalg.norm(of_params[layer.param]) for layer in self._network.layers]
+        norms = [self._scale * np.linalg.norm(of_params[layer.params]) for layer in self._network.layers]
         return np.array(norms, dtype=np.float32)
 
     def _values(self, x: torch.Tensor, training: bool) -> torch.Tensor:
-        smoothing = self._smoothing() if training else None
-        if self._kernels is not None:
-            return self._kernels.outputs(self._parameters, x, smoothing)
-        *_, last = relaxed(xp, _take, self._network, self._layers, self._parameters, x, smoothing)
-        return summed(self._members, last)
+        if training:
+            return self._trained.values(self._parameters, x, self._smoothing())
+        return self._form.values(self._parameters, x, None)
 
-    def _put(self, index: NDArray[np.int32]) -> torch.Tensor:
-        return torch.from_numpy(index.astype(np.int64)).to(self._device)
+    def _form_of(self, network: Network, use_kernels: bool) -> "_Kernels | _Operations":
+        return _Kernels(network) if use_kernels and self._device.type == "cpu" else _Operations(network, self._device)
 
     def _smoothing(self) -> Smoothing | None:
         if self._network.smoothing == "soft":
@@ -258,15 +257,39 @@ def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return x.index_select(0, rows)
 
 
+class _Operations:
+    """A network's outputs by torch's own operations."""
+
+    def __init__(self, network: Network, device: torch.device) -> None:
+        self._network = network
+        self._layers = columns(network, lambda index: torch.from_numpy(index.astype(np.int64)).to(device))
+        members = network.members()
+        self._members = None if members is None else torch.from_numpy(members).to(device)
+
+    def values(self, parameters: Any, x: torch.Tensor, smoothing: Smoothing | None) -> torch.Tensor:
+        """x (input, item), or (feature, item) where there are thresholds -> (value, item), of the relaxed network."""
+        *_, last = relaxed(xp, _take, self._network, self._layers, parameters, x, smoothing)
+        return summed(self._members, last)
+
+    def hard(self, coefficients: NDArray[np.float32], x: torch.Tensor) -> torch.Tensor:
+        """The same of bits and the polynomials of truth tables, (param, 2**k)."""
+        of_params = torch.from_numpy(coefficients).to(x.device)
+        layers = [(fan_in, _take(of_params, param), pool) for fan_in, param, pool in self._layers]
+        return summed(self._members, forward(xp, evaluate, _take, self._network, layers, x))
+
+
 class _Kernels:
-    """The network's outputs by the fused kernels, for autograd."""
+    """The same by the fused kernels."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self._relaxation = RELAXATIONS[network.relaxation]
-        self.plan = kernels.Plan(network, self._relaxation.SIGMOID)
+        self._plan = kernels.Plan(network, self._relaxation.SIGMOID)
 
-    def outputs(self, parameters: Any, x: torch.Tensor, smoothing: Smoothing | None) -> torch.Tensor:
+    def hard(self, coefficients: NDArray[np.float32], x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self._plan.forward(x.numpy(), coefficients, activation=False))
+
+    def values(self, parameters: Any, x: torch.Tensor, smoothing: Smoothing | None) -> torch.Tensor:
         network = self._network
         if network.thresholds is not None:
             soft, true = bits(xp, parameters["thresholds"], x, network.thresholds)
@@ -282,7 +305,7 @@ class _Kernels:
             coefficients = self._relaxation.coefficients(xp, theta, network.temperature)
             if smoothing is not None and smoothing.noisy:
                 noise, key = 1 / network.temperature, smoothing.key
-        return _Gates.apply(x, coefficients, self.plan, hard, noise, key)
+        return _Gates.apply(x, coefficients, self._plan, hard, noise, key)
 
 
 class _Softmax(torch.autograd.Function):

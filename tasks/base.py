@@ -31,6 +31,17 @@ class Split:
         return self.inputs if self.features is None else self.features
 
 
+@dataclass(frozen=True, eq=False)
+class Boards:
+    """Whole boards to learn a stencil from. split: inputs and target (board, cell), in reading order, of tori of height x
+    width, and what they are after so many steps."""
+
+    height: int
+    width: int
+    steps: int
+    split: Split
+
+
 @runtime_checkable
 class Predictor(Protocol):
     """A back end that takes an item's own numbers, with the encoder compiled in."""
@@ -102,6 +113,7 @@ class Task(Protocol):
     classes: bool  # whether the outputs are classes, of which an item has one
     places: NDArray[np.intp] | None  # (channel, row, column): the input at each place of an image; None if items are none
     train: Split
+    boards: Boards | None  # to train on instead, where a task has them
     validation: Split
     test: Split
     encoder: Encoder | None  # what made the inputs of numbers, None where there are none, or where the network does it

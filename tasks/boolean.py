@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codegen.encoder import Encoder
-from tasks.base import Bits, Learned, Split, TaskError
+from tasks.base import Bits, Boards, Learned, Split, TaskError
 from tasks.rows import RowsWorkload, repeated
 
 MAX_INPUTS = 16
@@ -126,6 +126,7 @@ class Boolean:
     name = "boolean"
     classes = False
     places: NDArray[np.intp] | None = None
+    boards: Boards | None = None
     encoder: Encoder | None = None
 
     def __init__(self, config: BooleanConfig) -> None:

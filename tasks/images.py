@@ -13,7 +13,7 @@ from pydantic import Field
 from codegen.encoder import Encoder
 from codegen.readout import from_binary
 from tasks import binarise
-from tasks.base import Bits, Learned, Split, TaskError
+from tasks.base import Bits, Boards, Learned, Split, TaskError
 from tasks.fetch import FASHION_MNIST, MNIST, DataSet, fetch, read_idx
 from tasks.rows import RowsWorkload, repeated
 
@@ -101,6 +101,7 @@ class ImageTask:
 
     n_outputs = N_CLASSES
     classes = True
+    boards: Boards | None = None
 
     def __init__(self, config: ImagesConfig) -> None:
         self.name = config.name

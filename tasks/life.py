@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codegen.encoder import Encoder
-from tasks.base import Bits, Learned, Split, TaskError, Verification
+from tasks.base import Bits, Boards, Learned, Split, TaskError, Verification
 
 N_NEIGHBOURHOODS = 512
 
@@ -76,6 +76,13 @@ def truth(rule: Rule) -> Split:
     return Split(bits, np.array(middles)[:, None])
 
 
+def _boards(config: "BoardsConfig", rule: Rule, seed: int) -> Boards:
+    before = np.random.default_rng([seed, 1]).random((config.count, config.height, config.width)) < 0.5
+    after = np.array([run(board, rule, True, config.steps) for board in before])
+    items, target = (boards.reshape(config.count, -1) for boards in (before, after))
+    return Boards(config.height, config.width, config.steps, Split(items, target))
+
+
 @dataclass(frozen=True, eq=False)
 class BoardWorkload:
     """Steps of one board of random cells (a soup)."""
@@ -130,8 +137,19 @@ class BoardWorkload:
 
 
 @dataclass(frozen=True)
+class BoardsConfig:
+    """Boards to train on, tori of height x width cells, half of them alive; the target is the board after some steps."""
+
+    count: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=1)]
+    steps: Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
 class LifeConfig:
-    """conf/task/life.yaml. The timed board is height x width cells, each alive with probability density."""
+    """conf/task/life.yaml. The timed board is height x width cells, each alive with probability density. boards: what to train
+    on instead of the 512 neighbourhoods."""
 
     name: str
     rule: str
@@ -140,10 +158,14 @@ class LifeConfig:
     width: Annotated[int, Field(ge=1)]
     density: Annotated[float, Field(ge=0, le=1)]
     soup_seed: Annotated[int, Field(ge=0)]
+    boards: BoardsConfig | None
 
 
 class Life:
-    """The task: all 512 neighbourhoods to learn and to test on, and a board to step. Raises TaskError for a bad rule."""
+    """The task: all 512 neighbourhoods to learn and to test on, or whole boards to learn from, and a board to step.
+
+    Raises TaskError for a bad rule.
+    """
 
     name = "life"
     n_inputs = 9
@@ -156,6 +178,7 @@ class Life:
         self.rule = Rule.parse(config.rule)
         self.train = self.validation = self.test = truth(self.rule)
         board = np.random.default_rng(config.soup_seed).random((config.height, config.width)) < config.density
+        self.boards = None if config.boards is None else _boards(config.boards, self.rule, config.soup_seed)
         self._workload = BoardWorkload(board, self.rule, config.edges == "torus")
 
     def workload(self, learned: Learned) -> BoardWorkload:  # noqa: ARG002, the rule says what is right

@@ -99,9 +99,9 @@ def learnable(relaxation="dlgn", arity=2, smoothing="soft", real=False, widths=(
     return network, parameters, inputs, target
 
 
-def build(form, network, parameters, inputs, target, optimiser=ADAMW, seed=0, threads=2):
+def build(form, network, parameters, inputs, target, optimiser=ADAMW, seed=0, threads=2, trained=None):
     config = EngineConfig(form.split()[0], threads, form == "torch with kernels", "cpu")
-    return build_engine(config, network, parameters, optimiser, inputs, target, seed)
+    return build_engine(config, network, parameters, optimiser, inputs, target, seed, trained)
 
 
 def train_config(**changes):

@@ -91,6 +91,18 @@ def test_a_sweep_makes_a_job_of_each_value_and_runs_from_anywhere(tmp_path):
     assert len({record.key for record in records}) == 2
 
 
+def test_a_sweep_skips_pairs_that_do_not_fit_and_says_why(tmp_path):
+    done = run_harness("-m", "method=dlgn,conv", "task=boolean", "runs_dir=.", *TINY[:4], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    records = {record.method: record for record in map(Record.read, tmp_path.glob("*/record.json"))}
+    assert (records["dlgn"].status, records["conv"].status) == ("ok", "skipped")
+    assert records["conv"].reason == "method=conv is for images, and this task's items are not."
+    assert records["conv"].reason in done.stdout
+    alone = run_harness("method=conv", "task=boolean", "runs_dir=alone", cwd=tmp_path)
+    assert (alone.returncode, alone.stdout) == (2, "")
+    assert alone.stderr.strip() == records["conv"].reason
+
+
 @pytest.mark.parametrize("engine", ["torch", "jax"])
 def test_the_same_seed_gives_the_same_circuit_file_in_two_processes_and_on_one_thread(tmp_path, engine):
     files = []

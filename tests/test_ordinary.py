@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from networks import ADAMW, same_states, train_config
 
-from methods import METHODS, Problem, torch_network
+from methods import METHODS, Problem, UnsuitableError, torch_network
 from methods.checkpoint import CheckpointError
-from methods.engine import EngineConfig, EngineError, build_engine
+from methods.engine import EngineConfig, build_engine
 from methods.ordinary import MLPConfig
 from methods.torch_network import TorchNetwork
 from methods.train import Items, train
@@ -80,7 +80,7 @@ def test_a_checkpoint_of_another_width_is_refused(tmp_path, life):
 
 
 def test_jax_does_not_train_it(life):
-    with pytest.raises(EngineError, match=r"method=mlp, train with engine=torch"):
+    with pytest.raises(UnsuitableError, match=r"method=mlp, train with engine=torch"):
         engine_of(*mlp(life.inputs), life, name="jax")
 
 

@@ -23,7 +23,7 @@ NETWORK_BATCH = 1024
 
 @pytest.fixture(scope="module")
 def life():
-    return TASKS["life"].build(LifeConfig("life", "B3/S23", "torus", 512, 512, 0.35, 1))
+    return TASKS["life"].build(LifeConfig("life", "B3/S23", "torus", 512, 512, 0.35, 1, None))
 
 
 @pytest.fixture(scope="module")

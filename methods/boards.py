@@ -1,0 +1,48 @@
+"""A network of the 3x3 neighbourhood on whole boards: the same wiring at every cell, for one generation after another.
+
+It is a convolution that the network itself is the kernel of: all cells and generations share its parameters, so it can learn
+from boards as they are, and from what they have become after several generations (the perception and update of
+differentiable logic cellular automata: Miotti, Niklasson, Randazzo, Mordvintsev 2025, Differentiable Logic CA).
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from methods.base import MethodError
+from methods.network import Layer, Network
+
+
+def unrolled(network: Network, height: int, width: int, steps: int) -> Network:
+    """The network at every cell of a torus of height x width, steps times over: (cell, in reading order) -> (cell,).
+
+    Input 3 * dy + dx of the network is the cell at row dy and column dx of the neighbourhood. The parameters are the
+    network's own. Raises MethodError if it has not nine inputs as they come and one output bit that is a gate of its own.
+    """
+    if (network.n_inputs, network.n_outputs) != (9, 1) or network.readout is not None or network.thresholds is not None:
+        raise MethodError(
+            "Training on boards (task.boards) is for networks of nine bits to one gate. Set method.votes=1 and"
+            " method.thresholds=null, or task.boards=null."
+        )
+    n_cells = height * width
+    around = (np.arange(3) - 1)[:, None], np.arange(3) - 1
+    rows, columns = (np.arange(side) for side in (height, width))
+    neighbours = (rows[:, None, None, None] + around[0]) % height * width + (columns[:, None, None] + around[1]) % width
+    # (signal, cell): where the network's inputs lie, and constant false behind them.
+    inputs = np.vstack([neighbours.reshape(n_cells, 9).T, np.full(n_cells, n_cells)])
+
+    def everywhere(signals: NDArray[np.int32], n_signals: int) -> NDArray[np.int32]:
+        """(row, n) of one cell -> (row * cell, n); a signal past the last, constant false, stays the one past the last."""
+        at = signals[:, None, :] * n_cells + np.arange(n_cells)[:, None] * (signals < n_signals)[:, None, :]
+        return at.reshape(-1, signals.shape[1]).astype(np.int32)
+
+    layers = []
+    for index, (layer, n_signals) in enumerate(zip(network.layers, network.sources(), strict=True)):
+        if index > 0:
+            fan_in = everywhere(layer.fan_in, n_signals)
+        else:
+            fan_in = inputs[layer.fan_in].transpose(0, 2, 1).reshape(-1, network.arity).astype(np.int32)
+        pool = None if layer.pool is None else everywhere(layer.pool, layer.n_gates)
+        layers.append(Layer(fan_in, np.repeat(layer.param, n_cells), pool, layer.padded))
+    return replace(network, n_inputs=n_cells, layers=tuple(layers) * steps)
