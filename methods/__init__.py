@@ -4,7 +4,7 @@ from methods import threads as threads  # first: it must run before OpenMP is lo
 
 from methods.base import Method, MethodError, Problem, UnsuitableError  # isort: skip
 from methods.gates import GatesConfig, build_gates
-from methods.ordinary import MLPConfig, build_mlp
+from methods.ordinary import CNNConfig, MLPConfig, build_cnn, build_mlp
 from methods.relaxations import RELAXATIONS
 
 METHODS: dict[str, Method] = {
@@ -12,6 +12,7 @@ METHODS: dict[str, Method] = {
     "warp": Method(GatesConfig, build_gates),
     "conv": Method(GatesConfig, build_gates),
     "mlp": Method(MLPConfig, build_mlp),
+    "cnn": Method(CNNConfig, build_cnn),
 }
 # Engines by name; methods.engine.build_engine makes one. Each imports its framework only when it is made.
 ENGINES = ("torch", "jax")

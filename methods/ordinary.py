@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codegen.readout import GroupSum, Readout
-from methods.base import Problem
+from methods.base import MethodError, Problem, UnsuitableError
 from methods.network import Parameters
 
 
 @dataclass(frozen=True, eq=False)
 class Ordinary:
-    """values: (parameters, x (input, item)) -> (value, item), in the array operations that torch and jax share.
+    """values: (parameters, x (input, item)) -> (value, item), on torch's arrays.
 
     description: tells it apart from others, as a checkpoint must. readout: GroupSum where values are the logits of classes,
     with one of them to a class; None where they are output bits, true above a half.
@@ -43,23 +43,82 @@ class MLPConfig:
 
 
 def build_mlp(config: MLPConfig, inputs: NDArray[Any], problem: Problem, rng: np.random.Generator) -> tuple[Ordinary, Parameters]:
-    """A fully connected ReLU network on inputs, (item, input): bits, or numbers as they come.
-
-    Weights start from the normal distribution of variance 2 / inputs (He et al. 2015, arXiv 1502.01852), biases from 0.
-    """
+    """A fully connected ReLU network on inputs, (item, input): bits, or numbers as they come."""
     n_inputs = inputs.shape[1]
     sizes = [n_inputs, *config.widths, problem.size]
     parameters: Parameters = {}
     for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
-        parameters[f"weight{layer}"] = (rng.standard_normal((n_out, n_in)) * (2 / n_in) ** 0.5).astype(np.float32)
-        parameters[f"bias{layer}"] = np.zeros((n_out, 1), dtype=np.float32)
+        parameters |= _weights(layer, (n_out, n_in), rng)
 
     def values(parameters: dict[str, Any], x: Any) -> Any:
         for layer in range(len(sizes) - 1):
-            x = parameters[f"weight{layer}"] @ x + parameters[f"bias{layer}"]
+            x = parameters[f"weight{layer}"] @ x + parameters[f"bias{layer}"][:, None]
             if layer < len(config.widths):
                 x = x.clip(0)
         return x
 
     readout = GroupSum(problem.size, 1.0) if problem.classes else None
     return Ordinary(f"mlp {sizes}", n_inputs, problem.size, readout, values), parameters
+
+
+@dataclass(frozen=True)
+class CNNConfig:
+    """conf/method/cnn.yaml. channels: of each 3x3 convolution, which keeps the size of the image and is followed by the maximum
+    over 2x2. widths: units in each hidden layer behind them."""
+
+    name: str
+    relaxation: None
+    channels: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    widths: list[Annotated[int, Field(ge=1)]]
+
+
+def build_cnn(config: CNNConfig, inputs: NDArray[Any], problem: Problem, rng: np.random.Generator) -> tuple[Ordinary, Parameters]:
+    """A small convolutional ReLU network on inputs, (item, input): bits, or numbers as they come.
+
+    Raises UnsuitableError for items that are no images, and MethodError if an image is too small for so many convolutions.
+    """
+    if problem.places is None:
+        raise UnsuitableError(f"method={config.name} is for images, and this task's items are not.")
+    shape = problem.places.shape
+    sides = [shape[1:]]
+    for _ in config.channels:
+        sides.append((sides[-1][0] // 2, sides[-1][1] // 2))
+    if min(sides[-1]) < 1:
+        raise MethodError(
+            f"method.channels={config.channels} halves images of {shape[1]}x{shape[2]} {len(config.channels)} times. Take fewer."
+        )
+    import torch
+    from torch.nn import functional
+
+    parameters: Parameters = {}
+    for layer, (n_in, n_out) in enumerate(pairwise([shape[0], *config.channels])):
+        parameters |= _weights(layer, (n_out, n_in, 3, 3), rng)
+    n_convolutions = len(config.channels)
+    sizes = [config.channels[-1] * sides[-1][0] * sides[-1][1], *config.widths, problem.size]
+    for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
+        parameters |= _weights(n_convolutions + layer, (n_out, n_in), rng)
+    places = torch.from_numpy(problem.places.ravel().astype(np.int64))
+
+    def values(parameters: dict[str, Any], x: Any) -> Any:
+        x = x[places.to(x.device)].T.reshape(-1, *shape)
+        for layer in range(n_convolutions):
+            x = functional.conv2d(x, parameters[f"weight{layer}"], parameters[f"bias{layer}"], padding=1)
+            x = functional.max_pool2d(functional.relu(x), 2)
+        x = x.reshape(len(x), -1)
+        for layer in range(n_convolutions, n_convolutions + len(sizes) - 1):
+            x = functional.linear(x, parameters[f"weight{layer}"], parameters[f"bias{layer}"])
+            if layer < n_convolutions + len(config.widths):
+                x = functional.relu(x)
+        return x.T
+
+    readout = GroupSum(problem.size, 1.0) if problem.classes else None
+    description = f"cnn {shape} {config.channels} {sizes}"
+    return Ordinary(description, inputs.shape[1], problem.size, readout, values), parameters
+
+
+def _weights(layer: int, shape: tuple[int, ...], rng: np.random.Generator) -> Parameters:
+    """A layer's weights, (unit, input, ...), from the normal distribution of variance 2 / inputs of a unit (He et al. 2015,
+    arXiv 1502.01852), and biases of 0."""
+    n_in = int(np.prod(shape[1:]))
+    weight = (rng.standard_normal(shape) * (2 / n_in) ** 0.5).astype(np.float32)
+    return {f"weight{layer}": weight, f"bias{layer}": np.zeros(shape[0], dtype=np.float32)}

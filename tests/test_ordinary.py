@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from networks import ADAMW, same_states, train_config
 
-from methods import METHODS, Problem, UnsuitableError, torch_network
+from methods import METHODS, MethodError, Problem, UnsuitableError, torch_network
 from methods.checkpoint import CheckpointError
 from methods.engine import EngineConfig, build_engine
-from methods.ordinary import MLPConfig
+from methods.ordinary import CNNConfig, MLPConfig
 from methods.torch_network import TorchNetwork
 from methods.train import Items, train
 from reports.record import Record
@@ -17,6 +17,12 @@ from tests.conftest import run_harness
 
 def mlp(inputs, size=1, classes=False, widths=(16, 16), seed=0):
     return METHODS["mlp"].build(MLPConfig("mlp", None, list(widths)), inputs, Problem(size, classes), np.random.default_rng(seed))
+
+
+def cnn(inputs, shape, size=1, classes=False, channels=(4,), widths=(8,), seed=0):
+    places = np.arange(np.prod(shape)).reshape(shape)
+    config = CNNConfig("cnn", None, list(channels), list(widths))
+    return METHODS["cnn"].build(config, inputs, Problem(size, classes, places), np.random.default_rng(seed))
 
 
 def engine_of(network, parameters, items, name="torch", threads=1):
@@ -43,6 +49,32 @@ def test_the_engine_and_the_timed_form_compute_the_network_written_out(life, wid
     sure = np.abs(x - 0.5).min(axis=1) > 1e-4
     said = TorchNetwork(network, parameters, batch=100).evaluate(life.inputs)
     assert np.array_equal(said[sure], (x > 0.5)[sure])
+
+
+def test_a_convolutional_one_computes_the_network_written_out():
+    shape = (2, 5, 6)
+    numbers = np.random.default_rng(0).random((7, 60), dtype=np.float32)
+    network, parameters = cnn(numbers, shape, 3, classes=True, channels=(4,), widths=(8,))
+    padded = np.pad(numbers.reshape(7, *shape), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    convolved = np.empty((7, 4, 5, 6))
+    for y, x in np.ndindex(5, 6):
+        convolved[:, :, y, x] = np.einsum("icyx,ocyx->io", padded[:, :, y : y + 3, x : x + 3], parameters["weight0"])
+    convolved = np.maximum(convolved + parameters["bias0"][:, None, None], 0)
+    pooled = convolved[:, :, :4].reshape(7, 4, 2, 2, 3, 2).max(axis=(3, 5)).reshape(7, -1)
+    hidden = np.maximum(pooled @ parameters["weight1"].T + parameters["bias1"], 0)
+    logits = hidden @ parameters["weight2"].T + parameters["bias2"]
+    engine = engine_of(network, parameters, Items(numbers, np.eye(3, dtype=bool)[np.arange(7) % 3]))
+    assert np.allclose(engine.soft(numbers), logits, rtol=1e-4, atol=1e-5)
+    said = TorchNetwork(network, parameters, batch=4).evaluate(numbers)
+    assert np.array_equal(said @ [1, 2], np.argmax(logits, axis=1))
+
+
+def test_images_that_are_none_or_too_small_are_refused():
+    numbers = np.zeros((1, 9), dtype=np.float32)
+    with pytest.raises(UnsuitableError, match="method=cnn is for images"):
+        METHODS["cnn"].build(CNNConfig("cnn", None, [4], []), numbers, Problem(1, False), np.random.default_rng(0))
+    with pytest.raises(MethodError, match=r"method.channels=\[4, 4\] halves images of 3x3 2 times"):
+        cnn(numbers, (1, 3, 3), channels=(4, 4))
 
 
 def test_the_timed_form_says_the_class_in_binary_from_numbers(life):
@@ -84,8 +116,9 @@ def test_jax_does_not_train_it(life):
         engine_of(*mlp(life.inputs), life, name="jax")
 
 
-def test_a_job_is_scored_and_timed_and_leaves_no_circuit(tmp_path):
-    done = run_harness("method=mlp", "task=digits", "timing=quick", "train.max_steps=300", "runs_dir=r", cwd=tmp_path)
+@pytest.mark.parametrize("method", ["mlp", "cnn"])
+def test_a_job_is_scored_and_timed_and_leaves_no_circuit(tmp_path, method):
+    done = run_harness(f"method={method}", "task=digits", "timing=quick", "train.max_steps=300", "runs_dir=r", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = tmp_path.glob("r/*/record.json")
     record = Record.read(path)
