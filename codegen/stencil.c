@@ -3,23 +3,28 @@
  *   NAME_row    the cells west of, at and east of each lane -> ROW_SIGNALS signals, computed once a row;
  *   NAME_rule   those of the row above, the row and the row below -> the cells' next state.
  *
- * A board is height x ceil(width / 64) words; cell x of a row is bit x % 64 of word x / 64, unused bits are zero. While it is
- * stepped, a word stands between any two rows: its low bit is the cell east of the row before it, its high bit the cell west
- * of the row after it, which are the row's own first and last cells on a torus, or dead. So a row's neighbours are the row
- * itself, loaded one word further west and east, at its ends as well. Where a row's last word is not full, the cell to the
- * east is the bit after its last.
+ * The caller's board is height x ceil(width / 64) words; cell x of a row is bit x % 64 of word x / 64, unused bits are zero.
+ * While it is stepped, it is cut into LANES bands of equally many rows, of which the last may lack some, and stands column by
+ * column: lane l of vector y + 1 of column i is word i of row y of band l. So the words on all four sides of a vector's words
+ * are vectors as well, and no lane is ever moved. The first and the last vector of a column are the rows above and below the
+ * bands, copied from the bands before and after. Where a row's last word is not full, the cell to the east is the bit after
+ * its last.
  */
 
-/* Words from a row to the next. */
-static size_t NAME_pitch(size_t width) {
-    return (width + 63) / 64 + 1;
+/* Rows of a band. */
+static size_t NAME_band(size_t height) {
+    return (height + LANES - 1) / LANES;
 }
 
-/* Words of a board with a word before the first row, a row of dead cells after the last, and a vector's room on each side,
- * since rows are loaded in whole vectors. An odd multiple of 2 KiB: at equal addresses modulo 4 KiB the loads from one board
- * would wait for the stores to the other. */
+/* Words of a column; an odd number of vectors, since the same row of many columns shall not fall on few sets of the cache. */
+static size_t NAME_column(size_t height) {
+    return ((NAME_band(height) + 2) | 1) * LANES;
+}
+
+/* Words of a board's columns. An odd multiple of 2 KiB: at equal addresses modulo 4 KiB the loads from one board would wait
+ * for the stores to the other. */
 static size_t NAME_room(size_t height, size_t width) {
-    return (2 * LANES + 1 + (height + 1) * NAME_pitch(width)) / 512 * 512 + 768;
+    return (width + 63) / 64 * NAME_column(height) / 512 * 512 + 768;
 }
 
 /* A board that the second-level cache cannot hold is stepped in tiles of whole rows that it can, several generations at a
@@ -29,24 +34,29 @@ static size_t NAME_room(size_t height, size_t width) {
 #endif
 #define TILE_STEPS 16
 
-/* Rows of a tile, those that get spoilt among them; 0 if the board is not cut. */
+/* Rows of a tile, those that get spoilt among them; all if the board is not cut. */
 static size_t NAME_tile_rows(size_t height, size_t width) {
-    const size_t rows = TILE_WORDS / NAME_pitch(width);
-    return rows >= height || rows < 4 * TILE_STEPS ? 0 : rows;
+    const size_t rows = (size_t)(TILE_WORDS / ((width + 63) / 64) / LANES * LANES);
+    return rows >= height || rows < 4 * TILE_STEPS ? height : rows;
 }
 
-/* Words of scratch memory that NAME_steps needs: two boards, two tiles, and signals of three rows. */
+/* Rows, or vectors of them, whose words of one column are done before those of the next: as many as the first-level cache
+ * holds of the columns around them. */
+#define BLOCK_ROWS (512 / LANES)
+
+/* Words of scratch memory that NAME_steps needs, wherever it begins: a tile now and next, the column beside it, rows of the
+ * board before they were stepped, and signals. */
 size_t NAME_work_words(size_t height, size_t width) {
-    const size_t rows = NAME_tile_rows(height, width);
-    return 2 * NAME_room(height, width) + (rows ? 2 * NAME_room(rows, width) : 0) + 3 * ROW_SIGNALS * NAME_pitch(width);
+    const size_t rows = NAME_tile_rows(height, width), kept = rows < height ? 2 * TILE_STEPS * ((width + 63) / 64) : 0;
+    return LANES - 1 + 2 * NAME_room(rows, width) + NAME_column(rows) + kept + ROW_SIGNALS * (BLOCK_ROWS + 2);
 }
 
-/* The signals of the vector at a word of a row. */
-INLINE void NAME_signals(const uint64_t *at, V *signals) {
+/* The signals of a vector of a column; west, east: the vectors beside it. */
+INLINE void NAME_signals(const uint64_t *west, const uint64_t *here, const uint64_t *east, V *signals) {
     V before, after, cells[3];
-    memcpy(&before, at - 1, sizeof(V));
-    memcpy(&cells[1], at, sizeof(V));
-    memcpy(&after, at + 1, sizeof(V));
+    memcpy(&before, west, sizeof(V));
+    memcpy(&cells[1], here, sizeof(V));
+    memcpy(&after, east, sizeof(V));
     cells[0] = FROM_WEST(cells[1], before);
     cells[2] = FROM_EAST(cells[1], after);
     NAME_row(cells, signals);
@@ -65,37 +75,23 @@ INLINE V NAME_next(const V *above, const V *here, const V *below) {
     return next[0];
 }
 
-/* Set what lies beside a row's cells: what is beyond its last cell, and the words between the rows. */
-INLINE void NAME_wrap(uint64_t *row, size_t width, int torus) {
-    const size_t words = (width + 63) / 64;
-    const unsigned used = (unsigned)(width % 64);
-    if (used) row[words - 1] &= (UINT64_C(1) << used) - 1;
-    const uint64_t first = torus ? row[0] & 1 : 0, last = torus ? row[words - 1] >> ((width - 1) % 64) & 1 : 0;
-    if (used) row[words - 1] |= first << used;
-    row[-1] = (row[-1] & 1) | last << 63;
-    row[words] = (row[words] & ~UINT64_C(1)) | first;
-}
-
 #if LANES > 1
 
-/* Rows whose vectors are done one above the other, before the next vector of each: a strip's signals stay in registers, and
- * the rows of a block in the cache. */
-#define BLOCK_ROWS 64
-
-/* The next state of n rows of one vector. count: the words of it that are the row's. above, after: the rows before and after
- * them at the same words. */
-INLINE void NAME_strip(const uint64_t *above, const uint64_t *from, const uint64_t *after, uint64_t *to, size_t n, size_t pitch,
-                       size_t count) {
+/* The next state of n vectors of a column, whose signals stay in registers. */
+INLINE void NAME_strip(const uint64_t *west, const uint64_t *here, const uint64_t *east, uint64_t *to, size_t n,
+                       uint64_t *signals) {
     V a[ROW_SIGNALS], b[ROW_SIGNALS], c[ROW_SIGNALS];
-    NAME_signals(above, a);
-    NAME_signals(from, b);
+    (void)signals;
+    NAME_signals(west - LANES, here - LANES, east - LANES, a);
+    NAME_signals(west, here, east, b);
     size_t y = 0;
-#define NAME_DO(above_it, here, below_it)                                \
-    do {                                                                 \
-        NAME_signals(y + 1 < n ? from + pitch : after, below_it);        \
-        const V next = NAME_next(above_it, here, below_it);              \
-        memcpy(to, &next, count * sizeof(uint64_t));                     \
-        from += pitch, to += pitch, y++;                                 \
+#define NAME_DO(above, at, below)                                  \
+    do {                                                           \
+        west += LANES, here += LANES, east += LANES, y++;          \
+        NAME_signals(west, here, east, below);                     \
+        const V next = NAME_next(above, at, below);                \
+        memcpy(to, &next, sizeof(V));                              \
+        to += LANES;                                               \
     } while (0)
     while (y + 3 <= n) {
         NAME_DO(a, b, c);
@@ -107,123 +103,124 @@ INLINE void NAME_strip(const uint64_t *above, const uint64_t *from, const uint64
 #undef NAME_DO
 }
 
-/* The next generation of rows; before, after: the rows before and after them. */
-static void NAME_sweep(const uint64_t *from, uint64_t *to, const uint64_t *before, const uint64_t *after, size_t height,
-                       size_t width, int torus, uint64_t *signals) {
-    const size_t words = (width + 63) / 64, pitch = NAME_pitch(width);
-    (void)signals;
-    for (size_t y = 0; y < height; y += BLOCK_ROWS) {
-        const size_t n = height - y < BLOCK_ROWS ? height - y : BLOCK_ROWS;
-        const uint64_t *above = y > 0 ? from + (y - 1) * pitch : before;
-        const uint64_t *below = y + n < height ? from + (y + n) * pitch : after;
-        size_t i = 0;
-        for (; i + LANES <= words; i += LANES)
-            NAME_strip(above + i, from + y * pitch + i, below + i, to + y * pitch + i, n, pitch, LANES);
-        if (i < words) NAME_strip(above + i, from + y * pitch + i, below + i, to + y * pitch + i, n, pitch, words - i);
-        for (size_t row = y; row < y + n; row++) NAME_wrap(to + row * pitch, width, torus);
-    }
-}
-
 #else
 
-/* The signals of a row: signal s of word i goes to signals[s * pitch + i]. */
-static void NAME_load(const uint64_t *RESTRICT row, uint64_t *RESTRICT signals, size_t words, size_t pitch) {
-    for (size_t i = 0; i < words; i++) {
+/* The next state of n words of a column, in two loops along it, which compilers turn into vectors by themselves: signal s of
+ * row y passes through signals[s * (BLOCK_ROWS + 2) + y + 1]. */
+INLINE void NAME_strip(const uint64_t *RESTRICT west, const uint64_t *RESTRICT here, const uint64_t *RESTRICT east,
+                       uint64_t *RESTRICT to, size_t n, uint64_t *RESTRICT signals) {
+    const size_t pitch = BLOCK_ROWS + 2;
+    for (size_t y = 0; y < n + 2; y++) {
         uint64_t of_word[ROW_SIGNALS];
-        NAME_signals(row + i, of_word);
+        NAME_signals(west + y - 1, here + y - 1, east + y - 1, of_word);
         UNROLL
-        for (int s = 0; s < ROW_SIGNALS; s++) signals[s * pitch + i] = of_word[s];
+        for (int s = 0; s < ROW_SIGNALS; s++) signals[s * pitch + y] = of_word[s];
     }
-}
-
-/* A row of the next generation from the signals of three rows. */
-static void NAME_cells(const uint64_t *RESTRICT above, const uint64_t *RESTRICT here, const uint64_t *RESTRICT below,
-                       uint64_t *RESTRICT to, size_t words, size_t pitch) {
-    for (size_t i = 0; i < words; i++) {
+    for (size_t y = 0; y < n; y++) {
         uint64_t a[ROW_SIGNALS], b[ROW_SIGNALS], c[ROW_SIGNALS];
         UNROLL
         for (int s = 0; s < ROW_SIGNALS; s++) {
-            a[s] = above[s * pitch + i];
-            b[s] = here[s * pitch + i];
-            c[s] = below[s * pitch + i];
+            a[s] = signals[s * pitch + y];
+            b[s] = signals[s * pitch + y + 1];
+            c[s] = signals[s * pitch + y + 2];
         }
-        to[i] = NAME_next(a, b, c);
-    }
-}
-
-/* The next generation of rows, one by one: signals pass through a ring of three rows, in loops along the row, which
- * compilers turn into vectors by themselves. before, after: the rows before and after them. */
-static void NAME_sweep(const uint64_t *from, uint64_t *to, const uint64_t *before, const uint64_t *after, size_t height,
-                       size_t width, int torus, uint64_t *signals) {
-    const size_t words = (width + 63) / 64, pitch = NAME_pitch(width);
-    uint64_t *above = signals, *here = above + ROW_SIGNALS * pitch, *below = here + ROW_SIGNALS * pitch;
-    NAME_load(before, above, words, pitch);
-    NAME_load(from, here, words, pitch);
-    for (size_t y = 0; y < height; y++) {
-        NAME_load(y + 1 < height ? from + (y + 1) * pitch : after, below, words, pitch);
-        NAME_cells(above, here, below, to + y * pitch, words, pitch);
-        NAME_wrap(to + y * pitch, width, torus);
-        uint64_t *oldest = above;
-        above = here;
-        here = below;
-        below = oldest;
+        to[y] = NAME_next(a, b, c);
     }
 }
 
 #endif
 
-/* `steps` generations of a board, tile by tile. dead: a row of dead cells. */
-static void NAME_tiles(const uint64_t *from, uint64_t *to, const uint64_t *dead, size_t height, size_t width, int torus,
-                       size_t steps, uint64_t *tile, uint64_t *signals) {
-    const size_t words = (width + 63) / 64, pitch = NAME_pitch(width), rows = NAME_tile_rows(height, width);
-    for (size_t y = 0; y < height; y += rows - 2 * steps) {
-        const size_t n = height - y < rows - 2 * steps ? height - y : rows - 2 * steps;
-        /* Beyond a dead edge there is nothing to spoil. */
-        const size_t before = torus || y >= steps ? steps : y;
-        const size_t after = torus || height - y - n >= steps ? steps : height - y - n;
-        uint64_t *now = tile + LANES + 1, *next = now + NAME_room(rows, width);
-        for (size_t i = 0; i < before + n + after; i++) {
-            memcpy(now + i * pitch, from + (y + height - before + i) % height * pitch, words * sizeof(uint64_t));
-            NAME_wrap(now + i * pitch, width, torus);
-        }
-        for (size_t step = 0; step < steps; step++) {
-            NAME_sweep(now, next, dead, dead, before + n + after, width, torus, signals);
-            uint64_t *done = next;
-            next = now;
-            now = done;
-        }
-        for (size_t i = 0; i < n; i++) {
-            memcpy(to + (y + i) * pitch, now + (before + i) * pitch, words * sizeof(uint64_t));
-            NAME_wrap(to + (y + i) * pitch, width, torus);
+/* Set what is beside the cells: the rows above and below each band, and the cells beyond the ends of rows that do not fill
+ * their words, of which `beside` is the column west of the first. around: whether the last row is above the first. */
+static void NAME_surround(uint64_t *board, size_t height, size_t width, int torus, int around, uint64_t *beside) {
+    const size_t words = (width + 63) / 64, band = NAME_band(height), column = NAME_column(height);
+    const size_t end = ((height - 1) % band + 1) * LANES + (height - 1) / band; /* the last row's place in a column */
+    const uint64_t used = width % 64;
+    for (uint64_t *at = board; at < board + words * column; at += column) {
+        V above, below;
+        memcpy(&above, at + band * LANES - 1, sizeof(V));
+        memcpy(&below, at + LANES + 1, sizeof(V));
+        memcpy(at, &above, sizeof(V));
+        memcpy(at + (band + 1) * LANES, &below, sizeof(V));
+        at[0] = around ? at[end] : 0;
+        at[end + LANES] = around ? at[LANES] : 0;
+    }
+    if (!used) return;
+    uint64_t *last = board + (words - 1) * column;
+    const V in_use = ZERO + ((UINT64_C(1) << used) - 1), wraps = torus ? ~ZERO : ZERO;
+    for (size_t i = 0; i < (band + 2) * LANES; i += LANES) {
+        V west, east;
+        memcpy(&west, board + i, sizeof(V));
+        memcpy(&east, last + i, sizeof(V));
+        east &= in_use;
+        const V before = (east << (64 - used)) & wraps, after = east | ((west << used) & wraps);
+        memcpy(beside + i, &before, sizeof(V));
+        memcpy(last + i, &after, sizeof(V));
+    }
+}
+
+/* The next generation. beside: the column beyond rows that do not wrap around in whole words. */
+static void NAME_generation(const uint64_t *from, uint64_t *to, size_t height, size_t width, int torus, const uint64_t *beside,
+                            uint64_t *signals) {
+    const size_t words = (width + 63) / 64, band = NAME_band(height), column = NAME_column(height);
+    const int whole = torus && width % 64 == 0;
+    const uint64_t *before = whole ? from + (words - 1) * column : beside, *after = whole ? from : beside;
+    for (size_t y = 0; y < band; y += BLOCK_ROWS) {
+        const size_t n = band - y < BLOCK_ROWS ? band - y : BLOCK_ROWS, at = (y + 1) * LANES;
+        for (size_t i = 0; i < words; i++) {
+            const uint64_t *here = from + i * column;
+            NAME_strip((i > 0 ? here - column : before) + at, here + at, (i + 1 < words ? here + column : after) + at,
+                       to + i * column + at, n, signals);
         }
     }
 }
 
 /* Advance a board by `steps` generations, in place; height and width at least 1, work of NAME_work_words words. */
 void NAME_steps(uint64_t *board, size_t height, size_t width, int torus, size_t steps, uint64_t *work) {
-    const size_t words = (width + 63) / 64, pitch = NAME_pitch(width), room = NAME_room(height, width);
-    const size_t tile_rows = NAME_tile_rows(height, width);
-    uint64_t *from = work + LANES + 1, *to = from + room, *tile = work + 2 * room;
-    uint64_t *signals = tile + (tile_rows ? 2 * NAME_room(tile_rows, width) : 0);
-    memset(work, 0, (size_t)(signals - work) * sizeof(uint64_t));
-    for (size_t y = 0; y < height; y++) {
-        memcpy(from + y * pitch, board + y * words, words * sizeof(uint64_t));
-        NAME_wrap(from + y * pitch, width, torus);
-    }
+    const size_t words = (width + 63) / 64, rows = NAME_tile_rows(height, width), room = NAME_room(rows, width);
+    const uint64_t in_use = width % 64 ? (UINT64_C(1) << width % 64) - 1 : ~UINT64_C(0);
+    const int cut = rows < height;
+    uint64_t *now = work + (0 - (uintptr_t)work / sizeof(uint64_t)) % LANES, *next = now + room, *beside = next + room;
+    uint64_t *signals = beside + NAME_column(rows), *first = signals + ROW_SIGNALS * (BLOCK_ROWS + 2);
+    memset(now, 0, (2 * room + NAME_column(rows)) * sizeof(uint64_t));
     while (steps > 0) {
-        const uint64_t *dead = from + height * pitch;
-        const size_t at_once = !tile_rows ? 1 : steps < TILE_STEPS ? steps : TILE_STEPS;
-        if (tile_rows)
-            NAME_tiles(from, to, dead, height, width, torus, at_once, tile, signals);
-        else
-            NAME_sweep(from, to, torus ? dead - pitch : dead, torus ? from : dead, height, width, torus, signals);
-        uint64_t *done = to;
-        to = from;
-        from = done;
+        const size_t at_once = cut && steps > TILE_STEPS ? TILE_STEPS : steps, more = cut ? at_once : 0;
+        /* Rows that the last tile needs, and those that the next one does, as they were before they were stepped. */
+        uint64_t *earlier = first + more * words;
+        memcpy(first, board, more * words * sizeof(uint64_t));
+        memcpy(earlier, board + (height - more) * words, more * words * sizeof(uint64_t));
+        for (size_t top = 0, n; top < height; top += n) {
+            n = height - top < rows - 2 * more ? height - top : rows - 2 * more;
+            /* Beyond a dead edge there is nothing to spoil. */
+            const size_t before = torus || top > 0 ? more : 0, left = height - top - n, after = torus || left > more ? more : left;
+            const size_t tall = before + n + after, band = NAME_band(tall), column = NAME_column(tall);
+            for (size_t y = 0; y < band; y++) {
+                for (size_t row = y, lane = 0; row < tall; row += band, lane++) {
+                    const size_t source = top + row - before;
+                    const uint64_t *from = row < before       ? earlier + (more - before + row) * words
+                                           : source < height ? board + source * words
+                                                             : first + (source - height) * words;
+                    for (size_t i = 0; i < words; i++) now[i * column + (y + 1) * LANES + lane] = from[i];
+                }
+            }
+            NAME_surround(now, tall, width, torus, torus && !cut, beside);
+            for (size_t step = 0; step < at_once; step++) {
+                NAME_generation(now, next, tall, width, torus, beside, signals);
+                NAME_surround(next, tall, width, torus, torus && !cut, beside);
+                uint64_t *done = next;
+                next = now;
+                now = done;
+            }
+            memcpy(earlier, board + (top + n - more) * words, more * words * sizeof(uint64_t));
+            for (size_t y = 0; y < band; y++) {
+                for (size_t row = y, lane = 0; row < tall; row += band, lane++) {
+                    if (row < before || row >= before + n) continue;
+                    uint64_t *to = board + (top + row - before) * words;
+                    for (size_t i = 0; i < words; i++) to[i] = now[i * column + (y + 1) * LANES + lane];
+                    to[words - 1] &= in_use;
+                }
+            }
+        }
         steps -= at_once;
-    }
-    for (size_t y = 0; y < height; y++) {
-        memcpy(board + y * words, from + y * pitch, words * sizeof(uint64_t));
-        if (width % 64) board[y * words + words - 1] &= (UINT64_C(1) << width % 64) - 1;
     }
 }

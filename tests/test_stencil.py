@@ -20,12 +20,18 @@ from codegen.passes import OPTIMISE_TWO_INPUT, run
 from codegen.simulate import simulate
 
 SECONDS = 60
+WIDTHS = [1, 2, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 512, 513, 576, 1000]
 SHAPES = [(1, 1), (1, 5), (3, 3), (2, 65), (65, 2), (64, 64), (100, 37), (5, 127), (7, 129), (3, 512), (2, 1000)]
 GUARD = np.uint64(0x5AFE5AFE5AFE5AFE)
 GUARD_WORDS = 64
 C_BACKENDS = [name for name in BACKENDS if name.startswith("c")]
 OTHER_BACKENDS = [name for name in BACKENDS if not name.startswith("c")]
 
+RULES = {
+    "busy": busy_stencil(),
+    "from the north-west": Netlist.from_gates(9, [], [0]),
+    "dies alone": Netlist.from_gates(9, [(0xFE, (1, 3, 4)), (0xFE, (5, 7, 9)), (0b1000, (4, 10))], [11]),
+}
 # Lives where an odd number of the nine cells live: one signal a row, where circuits have three.
 ODD_PARITY = """
 #define ROW_SIGNALS 1
@@ -111,7 +117,7 @@ def test_busy_stencil_needs_all_nine_cells_and_makes_life_out_of_nothing():
 def test_boards_that_are_cut_into_tiles_step_like_whole_ones(isa, torus):
     netlist, passes = run(busy_stencil(), pipeline(isa))
     in_tiles = CompiledCircuit(netlist, passes, isa, ("-O2", "-DTILE_WORDS=200"), True, SECONDS)  # 64 rows at least
-    for shape, steps in (((150, 100), 5), ((67, 130), 16), ((200, 64), 37), ((101, 127), 1)):
+    for shape, steps in (((150, 100), 5), ((67, 130), 16), ((230, 64), 37), ((101, 127), 1)):
         stepper = in_tiles.stepper(drawn_board(shape), torus)
         stepper.run(steps)
         np.testing.assert_array_equal(stepper.board(), stepped_one_by_one(netlist, drawn_board(shape), torus, steps))
@@ -133,12 +139,16 @@ def test_c_steps_boards_in_every_form(isa, level):
             assert_steps(circuit, busy_stencil(), drawn_board(shape), torus)
 
 
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("isa", LANES)
-def test_c_steps_boards_of_every_width_up_to_two_vectors(isa):
-    circuit = compiled(busy_stencil(), isa)
-    for width in range(1, 2 * 64 * LANES[isa] + 2, 1 if LANES[isa] < 4 else 7):
+def test_c_steps_boards_around_the_ends_of_words_bands_and_blocks(isa, rule):
+    circuit = compiled(RULES[rule], isa)
+    shapes = [(height, width) for width in WIDTHS for height in (1, 2 * LANES[isa] + 1)]
+    shapes += [(height, width) for height in range(2, 4 * LANES[isa] + 2) for width in (1, 64, 70)]
+    shapes += [(height, 65) for height in (511, 512, 513, 1030)]
+    for shape in shapes:
         for torus in (True, False):
-            assert_steps(circuit, busy_stencil(), drawn_board((2, width)), torus, plan=(2,))
+            assert_steps(circuit, RULES[rule], drawn_board(shape), torus, plan=(3,))
 
 
 @pytest.mark.parametrize("backend", C_BACKENDS)
