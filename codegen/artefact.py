@@ -107,6 +107,8 @@ def _header(
         declared += ["", _comment(_STEPS_COMMENT), f"size_t {name}_work_words(size_t height, size_t width);"]
         steps = "uint64_t *board, size_t height, size_t width, int torus, size_t steps, uint64_t *work"
         declared += [f"void {name}_steps({steps});"]
+        declared += [f"void {name}_pack(const uint8_t *cells, size_t height, size_t width, uint64_t *board);"]
+        declared += [f"void {name}_unpack(const uint64_t *board, size_t height, size_t width, uint8_t *cells);"]
     origin = ", ".join(f"{key} {value}" for key, value in sorted(circuit.provenance.items()))
     target = "any instruction set" if isa == ANY else isa
     opening = [
@@ -141,7 +143,8 @@ _EVAL_COMMENT = [
 _STEPS_COMMENT = [
     "Step a board, height x ceil(width / 64) words, by the rule that was learned: cell x of a row is bit x % 64 of its word",
     "x / 64; bits behind the last cell are 0. Beyond an edge lies the other one if torus, else dead cells. work: as many words",
-    "as work_words says, for this call alone.",
+    "as work_words says, for this call alone. pack makes such a board of height x width cells, a byte each, 0 where dead, and",
+    "unpack gives them back, each 0 or 1.",
 ]
 
 

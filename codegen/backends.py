@@ -20,7 +20,7 @@ from codegen.emit_c import LANES, WHOLE, count_operators, emit_c, emit_stencil, 
 from codegen.emit_items import MAX_ANSWER_BITS
 from codegen.encoder import Encoder
 from codegen.netlist import Netlist
-from codegen.pack import aligned_words, pack_board, pack_items, unpack_board, unpack_items
+from codegen.pack import WORD, aligned_words, pack_board, pack_items, unpack_board, unpack_items
 from codegen.passes import NAIVE, OPTIMISE_TERNARY, OPTIMISE_TWO_INPUT, Pass, PassReport, lower, run
 from codegen.readout import Readout
 from codegen.simulate import check_bits, simulate
@@ -227,28 +227,45 @@ class NumbaCircuit:
 
 
 class CompiledStencil:
-    """A shared library with NAME_steps and NAME_work_words (see stencil.c), bound by ctypes."""
+    """A shared library with NAME_steps, NAME_work_words, NAME_pack and NAME_unpack (see stencil.c and cells.c), bound by
+    ctypes."""
 
     def __init__(self, library: ctypes.CDLL, name: str) -> None:
-        size = ctypes.c_size_t
-        pointer = ctypes.c_void_p
-        self._steps = getattr(library, f"{name}_steps")
-        self._steps.argtypes = [pointer, size, size, ctypes.c_int, size, pointer]
-        self._steps.restype = None
-        self._work_words = getattr(library, f"{name}_work_words")
-        self._work_words.argtypes = [size, size]
-        self._work_words.restype = size
+        size, pointer = ctypes.c_size_t, ctypes.c_void_p
+        self.steps = getattr(library, f"{name}_steps")
+        self.steps.argtypes = [pointer, size, size, ctypes.c_int, size, pointer]
+        self.work_words = getattr(library, f"{name}_work_words")
+        self.work_words.argtypes = [size, size]
+        self.pack, self.unpack = getattr(library, f"{name}_pack"), getattr(library, f"{name}_unpack")
+        self.pack.argtypes = self.unpack.argtypes = [pointer, size, size, pointer]
+        self.steps.restype = self.pack.restype = self.unpack.restype = None
+        self.work_words.restype = size
 
     def stepper(self, board: Bits, torus: bool) -> Stepper:
-        """A stepper for bool (height, width); the caller has checked the board."""
-        height, width = board.shape
-        work = aligned_words(self._work_words(height, width))
+        """A stepper for bool (height, width), read in place in C order, else copied; the caller has checked the board."""
+        return _CompiledStepper(self, board, torus)
 
-        def advance(rows: NDArray[np.uint64], steps: int) -> NDArray[np.uint64]:
-            self._steps(rows.ctypes.data, height, width, torus, steps, work.ctypes.data)
-            return rows
 
-        return _Words(pack_board(board), width, advance)
+class _CompiledStepper:
+    """A board in packed rows, stepped in place by a CompiledStencil."""
+
+    def __init__(self, stencil: CompiledStencil, board: Bits, torus: bool) -> None:
+        self._stencil, self._torus = stencil, torus
+        self._height, self._width = height, width = board.shape
+        self._rows = np.empty((height, -(-width // WORD)), dtype=np.uint64)
+        self._work = np.empty(stencil.work_words(height, width), dtype=np.uint64)
+        # numpy takes a microsecond to say where an array is, as long as a small board takes to step.
+        self._rows_at, self._work_at = self._rows.ctypes.data, self._work.ctypes.data
+        cells = np.ascontiguousarray(board)
+        stencil.pack(cells.ctypes.data, height, width, self._rows_at)
+
+    def run(self, steps: int) -> None:
+        self._stencil.steps(self._rows_at, self._height, self._width, self._torus, steps, self._work_at)
+
+    def board(self) -> Bits:
+        cells = np.empty((self._height, self._width), dtype=bool)
+        self._stencil.unpack(self._rows_at, self._height, self._width, cells.ctypes.data)
+        return cells
 
 
 # What a call from outside costs is then shared by all evaluations.

@@ -86,8 +86,8 @@ def emit_c(
     at most as many; by default CHUNK for a netlist of more than WHOLE. Gates may have widest_gate(isa) inputs.
 
     Defines NAME_eval(in, out, n_blocks) on the block layout of codegen.pack with NAME_lanes() words; for a netlist of nine
-    inputs and one output NAME_steps and NAME_work_words (see stencil.c); and with an encoder functions that take items' own
-    numbers, of which those for scores need the readout (see emit_items).
+    inputs and one output NAME_steps and NAME_work_words (see stencil.c), NAME_pack and NAME_unpack (see cells.c); and with an
+    encoder functions that take items' own numbers, of which those for scores need the readout (see emit_items).
     """
     widest = widest_gate(isa)
     if netlist.arity.max(initial=0) > widest:
@@ -99,13 +99,15 @@ def emit_c(
         _chunked_block(netlist, chunk) if inline and netlist.n_gates > chunk else _block(netlist, inline),
         _EVAL.replace("N_IN", str(netlist.n_inputs)).replace("N_OUT", str(netlist.n_outputs)),
     ]
+    if is_stencil(netlist) or encoder is not None:
+        parts.append(_text("compare.c"))
     if is_stencil(netlist):
         rows = split_rows(netlist)
         parts += [
             f"#define ROW_SIGNALS {rows.row.n_outputs}\n",
             _function("INLINE void NAME_row(const V *in, V *out)", _statements(rows.row)),
             _function("INLINE void NAME_rule(const V *in, V *out)", _statements(rows.rule)),
-            stencil_source(),
+            _stencil(),
         ]
     if encoder is not None:
         parts.append(emit_items(encoder, netlist.n_outputs, readout))
@@ -128,12 +130,16 @@ def _chunk(netlist: Netlist, chunk: int | None) -> int:
 
 def emit_stencil(functions: str, isa: str, name: str = "gatebench") -> str:
     """C source of a board stepper around hand-written ROW_SIGNALS, NAME_row and NAME_rule (see stencil.c)."""
-    return "\n".join([prelude(isa), functions, stencil_source()]).replace("NAME", name)
+    return "\n".join([prelude(isa), _text("compare.c"), functions, _stencil()]).replace("NAME", name)
 
 
-def stencil_source() -> str:
-    """The text of stencil.c, in terms of NAME, LANES and V."""
-    return _SHIFTS + files("codegen").joinpath("stencil.c").read_text()
+def _stencil() -> str:
+    """What steps boards, in terms of NAME, LANES, V, NAME_compare_u8, ROW_SIGNALS, NAME_row and NAME_rule."""
+    return "\n".join([_SHIFTS, _text("stencil.c"), _text("cells.c")])
+
+
+def _text(file: str) -> str:
+    return files("codegen").joinpath(file).read_text()
 
 
 def prelude(isa: str, tables: Iterable[int] = ()) -> str:
@@ -348,7 +354,6 @@ _SHIFTS = """\
 #define FROM_WEST(cells, before) ((cells) << 1 | (before) >> 63)
 #define FROM_EAST(cells, after) ((cells) >> 1 | (after) << 63)
 #endif
-
 """
 
 _EVAL = """\

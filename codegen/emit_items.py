@@ -16,7 +16,8 @@ _NUMBERS = {"u8": "uint8_t", "f32": "float"}
 
 
 def emit_items(encoder: Encoder, n_outputs: int, readout: Readout | None = None) -> str:
-    """C text, in terms of NAME, LANES, V and NAME_block, of functions on items of encoder.n_features bytes or floats.
+    """C text, in terms of NAME, LANES, V, NAME_block and NAME_compare_u8, of functions on items of encoder.n_features bytes or
+    floats.
 
     n_outputs: of the circuit. readout: its outputs are the answer and then counts, as lower_readout.lower_answer gives them;
     None if they are all the answer. TYPE is u8 or f32; NAME_predict_TYPE is defined for answers of at most MAX_ANSWER_BITS

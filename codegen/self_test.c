@@ -62,6 +62,23 @@ static void check_steps(int torus, const uint64_t *expected) {
     NAME_steps(board, BOARD_HEIGHT, BOARD_WIDTH, torus, BOARD_STEPS, work);
     check(memcmp(board, expected, sizeof board) == 0, torus ? "NAME_steps on a torus" : "NAME_steps", 1);
 }
+
+/* Each cell is the bit that it is said to be, and any byte but 0 is a live one. */
+static void check_cells(void) {
+    static uint8_t cells[BOARD_HEIGHT * BOARD_WIDTH + 1];
+    uint64_t packed[sizeof first_board / sizeof first_board[0]];
+    int right = 1;
+    memset(cells, 0x5A, sizeof cells);
+    NAME_unpack(first_board, BOARD_HEIGHT, BOARD_WIDTH, cells);
+    for (size_t i = 0; i < BOARD_HEIGHT * BOARD_WIDTH; i++) {
+        const size_t x = i % BOARD_WIDTH, row = i / BOARD_WIDTH * ((BOARD_WIDTH + 63) / 64);
+        if (cells[i] != (first_board[row + x / 64] >> x % 64 & 1)) right = 0;
+        if (cells[i]) cells[i] = (uint8_t)(1 + i % 255);
+    }
+    check(right && cells[sizeof cells - 1] == 0x5A, "NAME_unpack", 1);
+    NAME_pack(cells, BOARD_HEIGHT, BOARD_WIDTH, packed);
+    check(memcmp(packed, first_board, sizeof packed) == 0, "NAME_pack", 1);
+}
 #endif
 
 int main(void) {
@@ -81,6 +98,7 @@ int main(void) {
 #if HAS_STEPS
     check_steps(0, expected_dead);
     check_steps(1, expected_torus);
+    check_cells();
 #endif
     if (failures == 0) printf("NAME: %u items as expected, with words of %u x 64 lanes\n", (unsigned)N_ITEMS, (unsigned)NAME_lanes());
     return failures != 0;

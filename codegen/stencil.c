@@ -182,7 +182,7 @@ void NAME_steps(uint64_t *board, size_t height, size_t width, int torus, size_t 
     const int cut = rows < height;
     uint64_t *now = work + (0 - (uintptr_t)work / sizeof(uint64_t)) % LANES, *next = now + room, *beside = next + room;
     uint64_t *signals = beside + NAME_column(rows), *first = signals + ROW_SIGNALS * (BLOCK_ROWS + 2);
-    memset(now, 0, (2 * room + NAME_column(rows)) * sizeof(uint64_t));
+    memset(beside, 0, NAME_column(rows) * sizeof(uint64_t));
     while (steps > 0) {
         const size_t at_once = cut && steps > TILE_STEPS ? TILE_STEPS : steps, more = cut ? at_once : 0;
         /* Rows that the last tile needs, and those that the next one does, as they were before they were stepped. */
@@ -192,7 +192,8 @@ void NAME_steps(uint64_t *board, size_t height, size_t width, int torus, size_t 
         for (size_t top = 0, n; top < height; top += n) {
             n = height - top < rows - 2 * more ? height - top : rows - 2 * more;
             /* Beyond a dead edge there is nothing to spoil. */
-            const size_t before = torus || top > 0 ? more : 0, left = height - top - n, after = torus || left > more ? more : left;
+            const size_t left = height - top - n;
+            const size_t before = torus || top > 0 ? more : 0, after = torus || left > more ? more : left;
             const size_t tall = before + n + after, band = NAME_band(tall), column = NAME_column(tall);
             for (size_t y = 0; y < band; y++) {
                 for (size_t row = y, lane = 0; row < tall; row += band, lane++) {

@@ -62,11 +62,15 @@ for path in sys.argv[2:]:
     library = ctypes.CDLL(path)
     library.gatebench_work_words.argtypes, library.gatebench_work_words.restype = [size, size], size
     library.gatebench_steps.argtypes = [pointer, size, size, ctypes.c_int, size, pointer]
-    library.gatebench_steps.restype = None
+    library.gatebench_pack.argtypes = library.gatebench_unpack.argtypes = [pointer, size, size, pointer]
+    library.gatebench_steps.restype = library.gatebench_pack.restype = library.gatebench_unpack.restype = None
     for height, width in shapes:
         for at_end in (False, True):
             board = fenced(8 * height * -(-width // 64), at_end)
             work = fenced(8 * library.gatebench_work_words(height, width), at_end)
+            cells = fenced(height * width, at_end)
+            library.gatebench_pack(cells, height, width, board)
+            library.gatebench_unpack(board, height, width, cells)
             for torus in (0, 1):
                 library.gatebench_steps(board, height, width, torus, 3, work)
 print("stepped")
@@ -271,7 +275,8 @@ def load(library):
     size, pointer = ctypes.c_size_t, ctypes.c_void_p
     loaded.gatebench_work_words.argtypes, loaded.gatebench_work_words.restype = [size, size], size
     loaded.gatebench_steps.argtypes = [pointer, size, size, ctypes.c_int, size, pointer]
-    loaded.gatebench_steps.restype = None
+    loaded.gatebench_pack.argtypes = loaded.gatebench_unpack.argtypes = [pointer, size, size, pointer]
+    loaded.gatebench_steps.restype = loaded.gatebench_pack.restype = loaded.gatebench_unpack.restype = None
     return loaded
 
 
@@ -293,6 +298,23 @@ def test_steps_write_the_board_and_the_work_memory_and_nothing_else(isa):
             np.testing.assert_array_equal(memory[board_at : board_at + rows.size].reshape(rows.shape), expected)
             for guard in (memory[:board_at], memory[work_at - GUARD_WORDS : work_at], memory[work_at + n_work :]):
                 assert np.all(guard == GUARD)
+
+
+@pytest.mark.parametrize("isa", LANES)
+def test_any_byte_but_zero_is_packed_as_a_live_cell_and_unpacked_as_one(isa):
+    library = load(compiled(busy_stencil(), isa).facts.library)
+    for width in WIDTHS:
+        cells = np.random.default_rng(width).integers(0, 256, (3, width)).astype(np.uint8)
+        cells[cells < 100] = 0
+        expected = pack_board(cells > 0)
+        rows = np.full(expected.size + 1, GUARD)
+        library.gatebench_pack(cells.ctypes.data, *cells.shape, rows.ctypes.data)
+        np.testing.assert_array_equal(rows[:-1].reshape(expected.shape), expected)
+        found = np.full(cells.size + 64, 0x5A, dtype=np.uint8)
+        library.gatebench_unpack(rows.ctypes.data, *cells.shape, found.ctypes.data)
+        np.testing.assert_array_equal(found[: cells.size].reshape(cells.shape), cells > 0)
+        assert rows[-1] == GUARD
+        assert np.all(found[cells.size :] == 0x5A)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect")
