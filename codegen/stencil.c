@@ -32,12 +32,16 @@ static size_t NAME_room(size_t height, size_t width) {
 #ifndef TILE_WORDS
 #define TILE_WORDS (UINT64_C(1) << 16)
 #endif
-#define TILE_STEPS 16
 
 /* Rows of a tile, those that get spoilt among them; all if the board is not cut. */
 static size_t NAME_tile_rows(size_t height, size_t width) {
     const size_t rows = (size_t)(TILE_WORDS / ((width + 63) / 64) / LANES * LANES);
-    return rows >= height || rows < 4 * TILE_STEPS ? height : rows;
+    return rows >= height || rows < 64 ? height : rows;
+}
+
+/* Generations at a time: an eighth of the rows may get spoilt, and from 32 on more would save little copying. */
+static size_t NAME_tile_steps(size_t rows) {
+    return rows < 512 ? rows / 16 : 32;
 }
 
 /* Rows, or vectors of them, whose words of one column are done before those of the next: as many as the first-level cache
@@ -47,8 +51,9 @@ static size_t NAME_tile_rows(size_t height, size_t width) {
 /* Words of scratch memory that NAME_steps needs, wherever it begins: a tile now and next, the column beside it, rows of the
  * board before they were stepped, and signals. */
 size_t NAME_work_words(size_t height, size_t width) {
-    const size_t rows = NAME_tile_rows(height, width), kept = rows < height ? 2 * TILE_STEPS * ((width + 63) / 64) : 0;
-    return LANES - 1 + 2 * NAME_room(rows, width) + NAME_column(rows) + kept + ROW_SIGNALS * (BLOCK_ROWS + 2);
+    const size_t rows = NAME_tile_rows(height, width), kept = rows < height ? 2 * NAME_tile_steps(rows) : 0;
+    return LANES - 1 + 2 * NAME_room(rows, width) + NAME_column(rows) + ROW_SIGNALS * (BLOCK_ROWS + 2) +
+           kept * ((width + 63) / 64);
 }
 
 /* The signals of a vector of a column; west, east: the vectors beside it. */
@@ -184,7 +189,7 @@ void NAME_steps(uint64_t *board, size_t height, size_t width, int torus, size_t 
     uint64_t *signals = beside + NAME_column(rows), *first = signals + ROW_SIGNALS * (BLOCK_ROWS + 2);
     memset(beside, 0, NAME_column(rows) * sizeof(uint64_t));
     while (steps > 0) {
-        const size_t at_once = cut && steps > TILE_STEPS ? TILE_STEPS : steps, more = cut ? at_once : 0;
+        const size_t at_once = cut && steps > NAME_tile_steps(rows) ? NAME_tile_steps(rows) : steps, more = cut ? at_once : 0;
         /* Rows that the last tile needs, and those that the next one does, as they were before they were stepped. */
         uint64_t *earlier = first + more * words;
         memcpy(first, board, more * words * sizeof(uint64_t));
