@@ -17,14 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from codegen.measure import Protocol, time_arms
-from codegen.readout import GroupSum
+from methods.base import Problem
+from methods.convolution import ConvolutionConfig
 from methods.engine import EngineConfig, OptimiserConfig, build_engine
-from methods.network import Layer, Network
-from methods.relaxations import RELAXATIONS
-from methods.wiring import unique_wiring
+from methods.gates import GatesConfig, build_gates
 
 ADAMW = OptimiserConfig(learning_rate=0.01, betas=(0.9, 0.999), weight_decay=0.0, epsilon=1e-8, clip_norm=100.0)
-N_INPUTS, BATCH = 400, 100
 
 
 @dataclass(frozen=True)
@@ -35,29 +33,59 @@ class Case:
     arity: int
     width: int
     layers: int = 6
+    batch: int = 100
+    shape = (1, 20, 20)
 
     @property
     def name(self) -> str:
         return f"{self.relaxation} k={self.arity} {self.layers}×{self.width:,}"
 
+    @property
+    def config(self) -> GatesConfig:
+        return _config(self.relaxation, self.arity, [], [self.width] * self.layers)
+
+
+@dataclass(frozen=True)
+class Convolutional:
+    """The convolutional network for MNIST of arXiv 2411.04732 with so many kernels in its first layer: S has 16, M 64."""
+
+    kernels: int
+    batch: int
+    shape = (1, 28, 28)
+
+    @property
+    def name(self) -> str:
+        return f"conv k={self.kernels}"
+
+    @property
+    def config(self) -> GatesConfig:
+        k = self.kernels
+        shared = {"stride": 1, "depth": 3, "channels": 2, "pool": 2}
+        trees = [ConvolutionConfig(kernels=k, size=5, padding=0, **shared)]
+        trees += [ConvolutionConfig(kernels=n * k, size=3, padding=1, **shared) for n in (3, 9)]
+        return _config("dlgn", 2, trees, [1280 * k, 640 * k, 320 * k])
+
+
+def _config(relaxation: str, arity: int, convolutions: list[ConvolutionConfig], widths: list[int]) -> GatesConfig:
+    return GatesConfig(
+        name="benchmark", relaxation=relaxation, arity=arity, convolutions=convolutions, wiring="unique", widths=widths,
+        residual=None, temperature=1.0, votes=1, group_temperature=10.0, smoothing="soft", thresholds=None,
+    )  # fmt: skip
+
 
 CASES = (Case("dlgn", 2, 8000), Case("warp", 2, 8000), Case("warp", 4, 4000), Case("warp", 6, 2330))
 SIZES = (Case("dlgn", 2, 1333), Case("dlgn", 2, 8000), Case("dlgn", 2, 21333), Case("dlgn", 2, 85333))
+CONVOLUTIONS = (Case("dlgn", 2, 8000, batch=128), Convolutional(16, 128), Convolutional(64, 256))
 
 
-def parts(case: Case):
+def parts(case: Case | Convolutional):
     """The network, its theta, and random items."""
     rng = np.random.default_rng(0)
-    layers, first, signals = [], 0, N_INPUTS
-    for _ in range(case.layers):
-        fan_in = unique_wiring(signals, case.width, case.arity, rng)
-        layers.append(Layer(fan_in, np.arange(first, first + case.width, dtype=np.int32)))
-        first, signals = first + case.width, case.width
-    network = Network(case.relaxation, N_INPUTS, tuple(layers), 1.0, readout=GroupSum(10, 10.0))
-    theta = RELAXATIONS[case.relaxation].init(rng, first, case.arity, 1.0, None)
-    inputs = rng.integers(0, 2, (BATCH, N_INPUTS), dtype=np.uint8).astype(bool)
-    target = np.eye(10, dtype=bool)[rng.integers(0, 10, BATCH)]
-    return network, theta, inputs, target
+    places = np.arange(np.prod(case.shape)).reshape(case.shape)
+    inputs = rng.integers(0, 2, (case.batch, places.size), dtype=np.uint8).astype(bool)
+    network, parameters = build_gates(case.config, inputs, Problem(10, True, places), rng)
+    target = np.eye(10, dtype=bool)[rng.integers(0, 10, case.batch)]
+    return network, parameters["theta"], inputs, target
 
 
 def create(network, theta, inputs, target, engine: str, kernels: bool, threads: int):
@@ -74,8 +102,9 @@ def arm(engine):
 
 
 def step_times(cases, forms, blocks: int, threads: int, console: Console) -> None:
-    table = Table(title=f"ms a step, batch {BATCH}, {threads} threads, median of {blocks} blocks")
+    table = Table(title=f"ms a step, {threads} threads, median of {blocks} blocks")
     table.add_column("network")
+    table.add_column("batch", justify="right")
     table.add_column("gates", justify="right")
     for name in forms:
         table.add_column(name, justify="right")
@@ -84,16 +113,16 @@ def step_times(cases, forms, blocks: int, threads: int, console: Console) -> Non
     for case in cases:
         arms, compiled = {}, {}
         for name, (engine, kernels) in forms.items():
-            built = create(*parts(case), engine, kernels, threads)
+            network, *rest = parts(case)
+            built, gates = create(network, *rest, engine, kernels, threads), network.n_gates
             compiled[name] = built.prepare(None, 1)
             arms[name] = arm(built)
         samples = time_arms(arms, Protocol(blocks, 0.0, 0.0), np.random.default_rng(0))
         ms = {name: float(np.median(sample.ns)) / 1e6 for name, sample in samples.items()}
-        gates = case.width * case.layers
         first = next(iter(ms.values()))
         table.add_row(
-            case.name, f"{gates:,}", *(f"{value:.1f}" for value in ms.values()), f"{1e6 * first / gates / BATCH:.2f}",
-            " ".join(f"{seconds:.1f}" for seconds in compiled.values()),
+            case.name, str(case.batch), f"{gates:,}", *(f"{value:.1f}" for value in ms.values()),
+            f"{1e6 * first / gates / case.batch:.2f}", " ".join(f"{seconds:.1f}" for seconds in compiled.values()),
         )  # fmt: skip
     console.print(table)
 
@@ -104,8 +133,8 @@ def _resident(line: str) -> int:
     return 1024 * int(next(found.split()[1] for found in lines if found.startswith(line)))
 
 
-def _memory(case: Case, threads: int, results) -> None:
-    few = Case(case.relaxation, case.arity, 200)
+def _memory(case: Case | Convolutional, threads: int, results) -> None:
+    few = Case(case.config.relaxation, case.config.arity, 200)
     create(*parts(few), "torch", True, threads).run(None, np.full(2, 0.01, dtype=np.float32))
     network, theta, inputs, target = parts(case)
     gc.collect()
@@ -115,7 +144,7 @@ def _memory(case: Case, threads: int, results) -> None:
     engine.run(None, np.full(3, 0.01, dtype=np.float32))
     grown = _resident("VmHWM") - before
     # theta with its gradient and two moments
-    results.put((grown, 4 * BATCH * network.n_gates, 4 * theta.nbytes))
+    results.put((grown, 4 * case.batch * network.n_gates, 4 * theta.nbytes))
 
 
 def memory(cases, threads: int, console: Console) -> None:
@@ -144,7 +173,8 @@ def main() -> None:
     engines = {"kernels": ("torch", True), "torch's own": ("torch", False), "jax": ("jax", False)}
     step_times(CASES, engines, options.blocks, options.threads, console)
     step_times(SIZES, {"kernels": ("torch", True)}, options.blocks, options.threads, console)
-    memory(SIZES[:3] + CASES[1:], options.threads, console)
+    step_times(CONVOLUTIONS, {"kernels": ("torch", True)}, options.blocks, options.threads, console)
+    memory(SIZES[:3] + CASES[1:] + CONVOLUTIONS[1:], options.threads, console)
     console.print(f"{time.perf_counter() - started:.0f} s in all")
 
 
