@@ -44,5 +44,5 @@ def unrolled(network: Network, height: int, width: int, steps: int) -> Network:
         else:
             fan_in = inputs[layer.fan_in].transpose(0, 2, 1).reshape(-1, network.arity).astype(np.int32)
         pool = None if layer.pool is None else everywhere(layer.pool, layer.n_gates)
-        layers.append(Layer(fan_in, np.repeat(layer.param, n_cells), pool, layer.padded))
+        layers.append(Layer(fan_in, np.repeat(layer.param, n_cells), pool, layer.padded, layer.parts))
     return replace(network, n_inputs=n_cells, layers=tuple(layers) * steps)

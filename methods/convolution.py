@@ -8,7 +8,7 @@ A convolution is wiring: each level of the trees is a layer of rows, kernel by k
 in which the positions of a gate share its parameters.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -85,12 +85,20 @@ def convolution(
         fan_in = signals.reshape(config.kernels, n_gates, arity, n_positions).transpose(0, 1, 3, 2).reshape(-1, arity)
         param = np.repeat(first_param + np.arange(config.kernels * n_gates), n_positions)
         first_param += config.kernels * n_gates
-        layers.append(Layer(fan_in.astype(np.int32), param.astype(np.int32), padded=level == 0 and config.padding > 0))
+        first = level == 0
+        layers.append(
+            Layer(
+                fan_in.astype(np.int32),
+                param.astype(np.int32),
+                padded=first and config.padding > 0,
+                parts=1 if first else config.kernels,
+            )
+        )
         signals = np.arange(len(fan_in)).reshape(config.kernels, n_gates, len(ys), len(xs))
     places = signals[:, 0]
     if config.pool > 1:
         pool, places = _pool(places, config.pool)
-        layers[-1] = Layer(layers[-1].fan_in, layers[-1].param, pool, layers[-1].padded)
+        layers[-1] = replace(layers[-1], pool=pool)
     return layers, places
 
 

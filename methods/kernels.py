@@ -171,38 +171,45 @@ def _largest_of(values, gates, pool, start, n, hard):
 
 
 @njit(cache=True)
-def _forward_pool(values, base, layer, pool, hard):
+def _forward_pool(values, base, layer, low, high, pool, hard):
+    """A layer's signals low to high - 1."""
     n = layer[_POOLED]
-    for signal in range(layer[_N_SIGNALS]):
+    for signal in range(low, high):
         value = _largest_of(values, base + LANES * layer[_GATES], pool, layer[_POOL] + n * signal, n, hard)
         store(values, base + LANES * (layer[_SIGNALS] + signal), value)
 
 
 @njit(parallel=True, cache=True)
 def _forward(
-    x, values, n_signals, layers, fan_in, pool, param, number, coefficients, sigmoid, hard, noise, key, group, outputs, room
-):
+    x, values, n_signals, layers, blocks, fan_in, pool, param, number, coefficients, sigmoid, hard, noise, key, group, outputs,
+    room,
+):  # fmt: skip
     """x, (input, item), through all layers, and the last one's signals, summed by group, to outputs, (value, item).
 
-    values: float32 (tile * signal * 16,), a buffer. layers: see _FIRST and so on, with one more whose first gate is past the
-    last.
+    values: float32 (tile * signal * 16,), a buffer. layers, blocks: see _layout and _blocks.
     """
     n_items = x.shape[1]
-    n_layers = len(layers) - 1
     for tile in prange(-(-n_items // LANES)):
         base = LANES * tile * n_signals
         _pack(x, tile, values, base)
-        for index in range(n_layers):
-            layer = layers[index]
-            low, high = layer[_FIRST], layers[index + 1, _FIRST]
-            _forward_rows(
-                values, tile, base, layer[_GATES], low, high, fan_in, param, number, coefficients, sigmoid, hard, noise, key
-            )
-            if layer[_POOLED] > 0:
-                _forward_pool(values, base, layer, pool, hard)
+        for block in range(len(blocks) - 1):
+            n_parts, end = blocks[block, 1], blocks[block + 1, 0]
+            for part in range(n_parts):
+                for index in range(blocks[block, 0], end):
+                    layer = layers[index]
+                    n = (layers[index + 1, _FIRST] - layer[_FIRST]) // n_parts
+                    low = layer[_FIRST] + n * part
+                    _forward_rows(
+                        values, tile, base, layer[_GATES] + n * part, low, low + n, fan_in, param, number, coefficients, sigmoid,
+                        hard, noise, key,
+                    )  # fmt: skip
+                layer = layers[end - 1]
+                if layer[_POOLED] > 0:
+                    n = layer[_N_SIGNALS] // n_parts
+                    _forward_pool(values, base, layer, n * part, n * (part + 1), pool, hard)
         sums = room[numba.get_thread_id()]
         sums[:] = np.float32(0)
-        last = base + LANES * layers[n_layers - 1, _SIGNALS]
+        last = base + LANES * layers[len(layers) - 2, _SIGNALS]
         for row in range(len(group)):
             value = _read(values, last + LANES * row, hard)
             at = LANES * group[row]
@@ -222,11 +229,11 @@ def _take_gradient(above, row, values, at, sigmoid):
 
 
 @njit(cache=True)
-def _unpool(values, base, layer, pool, hard, above, gates):
-    """From the gradient to a layer's signals, above, taken out as it is read, add those to its gates' values to `gates`:
-    those with the largest value have equal shares."""
+def _unpool(values, base, layer, low, high, pool, hard, above, first, gates):
+    """From the gradient to a layer's signals low to high - 1, in above and taken out as it is read, add those to its gates'
+    values to `gates`, of which the first is the layer's gate `first`: those with the largest value have equal shares."""
     n = layer[_POOLED]
-    for signal in range(layer[_N_SIGNALS]):
+    for signal in range(low, high):
         grad = load(above, LANES * signal)
         store(above, LANES * signal, splat(np.float32(0)))
         start = layer[_POOL] + n * signal
@@ -238,7 +245,8 @@ def _unpool(values, base, layer, pool, hard, above, gates):
         share = grad / shares
         for i in range(start, start + n):
             mine = equal(_read(values, at + LANES * pool[i], hard), value)
-            store(gates, LANES * pool[i], fma(share, mine, load(gates, LANES * pool[i])))
+            to = LANES * (pool[i] - first)
+            store(gates, to, fma(share, mine, load(gates, to)))
 
 
 @njit(cache=True)
@@ -260,10 +268,10 @@ def _backward_rows(values, base, at, fan_in, param, slot, coefficients, low, hig
 
 @njit(parallel=True, cache=True)
 def _backward(
-    grad_outputs, values, n_signals, layers, fan_in, pool, param, slot, coefficients, low, high, sigmoid, hard, group,
+    grad_outputs, values, n_signals, layers, blocks, fan_in, pool, param, slot, coefficients, low, high, sigmoid, hard, group,
     grad_inputs, grads, sums, room,
 ):  # fmt: skip
-    """Layers high - 1 down to low on all tiles; sums: float32 (batch group, slot * 2**k), zero before.
+    """Blocks high - 1 down to low on all tiles; sums: float32 (batch group, slot * 2**k), zero before.
 
     grad_outputs, (value, item), is read if the span has the last layer; grad_inputs, (input, item), is written if it has
     the first and there is anything to write.
@@ -271,44 +279,78 @@ def _backward(
     n_groups = sums.shape[0]
     n_items = grad_outputs.shape[1]
     n_tiles = -(-n_items // LANES)
-    n_layers = len(layers) - 1
-    for part in prange(n_groups):
+    last = high == len(blocks) - 1
+    for batch_group in prange(n_groups):
         thread = numba.get_thread_id()
-        above, below, of_gates, of_values = grads[thread, 0], grads[thread, 1], grads[thread, 2], room[thread]
-        for tile in range(part * n_tiles // n_groups, (part + 1) * n_tiles // n_groups):
+        above, below, of_values = grads[thread, 0], grads[thread, 1], room[thread]
+        for tile in range(batch_group * n_tiles // n_groups, (batch_group + 1) * n_tiles // n_groups):
             base = LANES * tile * n_signals
-            if high == n_layers:
+            if last:
                 _pack(grad_outputs, tile, of_values, 0)
                 for row in range(len(group)):
                     store(above, LANES * row, load(of_values, LANES * group[row]))
             else:
-                layer = layers[high - 1]
+                layer = layers[blocks[high, 0] - 1]
                 _copy(values, base + LANES * layer[_SIGNALS], above, 0, layer[_N_SIGNALS])
-            for index in range(high - 1, low - 1, -1):
-                layer = layers[index]
+            for block in range(high - 1, low - 1, -1):
                 # Gradients that an earlier span left in place of the values have the activation behind them.
-                activated = sigmoid and (layer[_POOLED] > 0 or index < high - 1 or high == n_layers)
-                of_rows = above
-                if layer[_POOLED] > 0:
-                    _unpool(values, base, layer, pool, hard, above, of_gates)
-                    of_rows = of_gates
-                first = layer[_READ] if index > 0 or grad_inputs.shape[0] > 0 else -1
-                _backward_rows(
-                    values, base, layer[_GATES], fan_in, param, slot, coefficients, layer[_FIRST], layers[index + 1, _FIRST],
-                    activated, hard, of_rows, first, below, sums[part],
-                )  # fmt: skip
+                activated = sigmoid and (last or block < high - 1)
+                first = layers[blocks[block, 0], _READ] if block > 0 or grad_inputs.shape[0] > 0 else -1
+                for part in range(blocks[block, 1]):
+                    _backward_part(
+                        values, base, layers, blocks[block, 0], blocks[block + 1, 0] - 1, part, blocks[block, 1], fan_in, pool,
+                        param, slot, coefficients, sigmoid, activated, hard, above, first, below, grads[thread, 2],
+                        grads[thread, 3], sums[batch_group],
+                    )  # fmt: skip
                 if first >= 0:  # nobody takes that to constant false
-                    store(below, LANES * _n_read(layers, index), splat(np.float32(0)))
+                    store(below, LANES * _n_read(layers, blocks[block, 0]), splat(np.float32(0)))
                 above, below = below, above
             if low == 0:
                 _unpack(above, 0, tile, grad_inputs)
                 above[: LANES * grad_inputs.shape[0]] = np.float32(0)
             else:
-                layer = layers[low - 1]
+                layer = layers[blocks[low, 0] - 1]
                 at = base + LANES * layer[_SIGNALS]
-                activated = sigmoid and layer[_POOLED] == 0
+                of_gates = sigmoid and layer[_POOLED] == 0
                 for row in range(layer[_N_SIGNALS]):
-                    store(values, at + LANES * row, _take_gradient(above, row, values, at + LANES * row, activated))
+                    store(values, at + LANES * row, _take_gradient(above, row, values, at + LANES * row, of_gates))
+
+
+@njit(cache=True)
+def _backward_part(
+    values, base, layers, bottom, top, part, n_parts, fan_in, pool, param, slot, coefficients, sigmoid, activated, hard, above,
+    first, below, these, those, sums,
+):  # fmt: skip
+    """One part of layers top down to bottom.
+
+    above: the gradient to all signals of the top one, taken out as it is read; activated: it is yet to go through their
+    activation. below: to which those to what the bottom one reads are added. these, those: room for gradients to the gates
+    of a part, zero before and after.
+    """
+    layer = layers[top]
+    n_signals = layer[_N_SIGNALS] // n_parts
+    of_gates = above[LANES * n_signals * part :]
+    if layer[_POOLED] > 0:
+        activated = sigmoid
+        n = (layers[top + 1, _FIRST] - layer[_FIRST]) // n_parts
+        _unpool(values, base, layer, n_signals * part, n_signals * (part + 1), pool, hard, above, n * part, these)
+        of_gates = these
+        these, those = those, these
+    for index in range(top, bottom - 1, -1):
+        layer = layers[index]
+        n = (layers[index + 1, _FIRST] - layer[_FIRST]) // n_parts
+        low = layer[_FIRST] + n * part
+        read, to = first, below
+        if index > bottom:
+            read = layers[index - 1, _GATES] + (layer[_FIRST] - layers[index - 1, _FIRST]) // n_parts * part
+            to = these
+        _backward_rows(
+            values, base, layer[_GATES] + n * part, fan_in, param, slot, coefficients, low, low + n, activated, hard, of_gates,
+            read, to, sums,
+        )  # fmt: skip
+        activated = sigmoid
+        of_gates = these
+        these, those = those, these
 
 
 @njit(cache=True)
@@ -405,7 +447,7 @@ _NONE = np.empty((0, N_FUNCTIONS), dtype=np.float32)
 
 @dataclass(frozen=True)
 class Span:
-    """Layers low to high - 1, taken together in the backward pass; params: those that their rows use, ascending, as a slice
+    """Blocks low to high - 1, taken together in the backward pass; params: those that their rows use, ascending, as a slice
     if they are a run."""
 
     low: int
@@ -428,16 +470,16 @@ class Plan:
         self._n_inputs = network.n_inputs
         self._n_values = network.n_values
         self._n_terms = 1 << network.arity
-        self._layers = _layout(network)
+        self._layers, self._blocks = _layout(network), _blocks(network)
         self._n_signals = int(self._layers[-1, _SIGNALS])
-        self._bounds = self._layers[:, _FIRST]
+        self._bounds = self._layers[self._blocks[:, 0], _FIRST]
         self._fan_in, self._param, self._number, order = _by_first_input(network, self._layers)
         pools = [layer.pool.ravel() for layer in network.layers if layer.pool is not None]
         self._pool = np.concatenate([np.empty(0, dtype=np.int32), *pools]).astype(np.int32)
         self._group = network.groups()[order]
         widest = max(network.n_inputs, *(max(layer.n_gates, layer.n_signals) for layer in network.layers)) + 1
         self._room = _arena(_n_threads() * self._n_values * LANES).reshape(_n_threads(), -1)
-        self._grads = _arena(_n_threads() * 3 * widest * LANES).reshape(_n_threads(), 3, -1)
+        self._grads = _arena(_n_threads() * 4 * widest * LANES).reshape(_n_threads(), 4, -1)
         self._grads[:] = 0
         self._n_items = -1
         self._values = self._sums = np.empty(0, dtype=np.float32)
@@ -456,9 +498,9 @@ class Plan:
         self._resize(n_items)
         outputs = np.empty((self._n_values, n_items), dtype=np.float32)
         _forward(
-            np.ascontiguousarray(x), self._values, self._n_signals, self._layers, self._fan_in, self._pool, self._param,
-            self._number, np.ascontiguousarray(coefficients), self._sigmoid and activation, hard, np.float32(noise),
-            np.uint32(mixed(np.uint32(key))), self._group, outputs, self._room,
+            np.ascontiguousarray(x), self._values, self._n_signals, self._layers, self._blocks, self._fan_in, self._pool,
+            self._param, self._number, np.ascontiguousarray(coefficients), self._sigmoid and activation, hard,
+            np.float32(noise), np.uint32(mixed(np.uint32(key))), self._group, outputs, self._room,
         )  # fmt: skip
         return outputs
 
@@ -471,9 +513,9 @@ class Plan:
         grad_inputs = np.empty((self._n_inputs if want_inputs else 0, self._n_items), dtype=np.float32)
         for span in reversed(self._spans):
             _backward(
-                grad, self._values, self._n_signals, self._layers, self._fan_in, self._pool, self._param, self._slot,
-                coefficients, span.low, span.high, self._sigmoid, hard, self._group, grad_inputs, self._grads, self._sums,
-                self._room,
+                grad, self._values, self._n_signals, self._layers, self._blocks, self._fan_in, self._pool, self._param,
+                self._slot, coefficients, span.low, span.high, self._sigmoid, hard, self._group, grad_inputs, self._grads,
+                self._sums, self._room,
             )  # fmt: skip
             _add_groups(self._sums)
             used = self._sums[0, : span.n_params * self._n_terms]
@@ -514,21 +556,30 @@ def _layout(network: Network) -> NDArray[np.int64]:
     return np.array([*rows, [first, pool, 0, at, read, at, 0]], dtype=np.int64)
 
 
+def _blocks(network: Network) -> NDArray[np.int64]:
+    """Runs of layers that are taken part by part, so that what passes between them stays in the cache: (block, the first layer
+    and how many parts), and one more that begins past the last layer."""
+    starts = [index for index, layer in enumerate(network.layers) if layer.parts == 1]
+    ends = [*starts[1:], len(network.layers)]
+    return np.array([*((start, network.layers[end - 1].parts) for start, end in zip(starts, ends, strict=True)), (ends[-1], 0)])
+
+
 def _by_first_input(
     network: Network, layout: NDArray[np.int64]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.intp]]:
     """fan_in over all signals, param and number in the network, of gates reordered within their layers; and the last's order.
 
     Gates sorted by their first input read that one in order: a quarter less time on layers of 8,000. Those that share
-    parameters or are pooled stay in place: their neighbours read neighbouring signals as it is.
+    parameters, are pooled or in parts stay in place: their neighbours read neighbouring signals as it is.
     """
     fan_ins, params, numbers = [], [], []
     place = np.arange(network.n_inputs, dtype=np.int32)  # where the signals of the layer before have gone
     order: NDArray[np.intp] = np.arange(0)
-    for layer, (first_gate, _, _, _, read, *_) in zip(network.layers, layout, strict=False):
+    in_parts = np.array([layer.parts > 1 for layer in (*network.layers, network.layers[0])])
+    for layer, (first_gate, _, _, _, read, *_), kept in zip(network.layers, layout, in_parts[:-1] | in_parts[1:], strict=False):
         fan_in = np.append(place, len(place))[layer.fan_in]
         order = np.arange(layer.n_gates, dtype=np.intp)
-        if layer.pool is None and len(np.unique(layer.param)) == layer.n_gates:
+        if not kept and layer.pool is None and len(layer.params) == layer.n_gates:
             order = np.argsort(fan_in[:, 0], kind="stable")
         fan_ins.append(fan_in[order] + read)
         params.append(layer.param[order])

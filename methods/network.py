@@ -34,13 +34,15 @@ class Layer:
 
     pool: int32 (signal, n), the gates of this layer of which each of its signals is the OR, one may stand there repeatedly;
     None where its signals are its gates. padded: a fan_in that is the number of signals of the layer before is constant
-    false, which is what lies beyond the edges of an image.
+    false, which is what lies beyond the edges of an image. parts: so many runs of gates, equally long, each of which reads
+    only the same run of the gates before, as the kernels of a convolution do: they can be evaluated part by part.
     """
 
     fan_in: NDArray[np.int32]
     param: NDArray[np.int32]
     pool: NDArray[np.int32] | None = None
     padded: bool = False
+    parts: int = 1
 
     @property
     def n_gates(self) -> int:

@@ -1,5 +1,6 @@
 """Convolutions of gates: which signals trees and pools read, and networks of them in every engine and as circuits."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from networks import FORMS, STEADY, build, gate_network, items, rates, same_states
 
 from codegen.simulate import simulate
-from methods import MethodError, UnsuitableError
+from methods import MethodError, UnsuitableError, kernels
 from methods.convolution import ConvolutionConfig, convolution
 from methods.gates import ThresholdConfig
 from methods.network import Network, discretise
@@ -142,6 +143,28 @@ def test_engines_take_the_same_steps_and_give_the_circuit_they_say(relaxation, a
         assert np.allclose(found[0], expected[0], rtol=0, atol=1e-6)
         assert np.allclose(found[1], expected[1], rtol=1e-4, atol=1e-7)
         assert all(np.allclose(found[2][name], expected[2][name], rtol=0, atol=1e-5) for name in found[2])
+
+
+@pytest.mark.parametrize(("relaxation", "arity"), [("dlgn", 2), ("warp", 3)])
+@pytest.mark.parametrize("hard", [False, True])
+def test_kernels_take_kernels_one_by_one_and_get_the_same_to_the_bit(relaxation, arity, hard, monkeypatch):
+    network, parameters, inputs, _ = conv_network(relaxation, arity)
+    assert [layer.parts for layer in network.layers] == [1, 4, 1, 6, 1]
+    at_once = replace(network, layers=tuple(replace(layer, parts=1) for layer in network.layers))
+    coefficients = RELAXATIONS[relaxation].coefficients(np, parameters["theta"], 1.0)
+    found = []
+    for one, room in ((network, None), (at_once, None), (network, 0)):
+        if room is not None:  # each block of layers in a span of its own
+            monkeypatch.setattr(kernels, "_SUMS_BYTES", room)
+            monkeypatch.setattr(kernels, "_SUMS_SHARE", 0.0)
+        plan = kernels.Plan(one, RELAXATIONS[relaxation].SIGMOID)
+        for _ in range(2):
+            values = plan.forward(inputs.T.astype(np.float32), coefficients, hard=hard, noise=0.5 * (arity > 2), key=3)
+            found.append((values, *plan.backward(coefficients, values - 3, hard=hard, want_inputs=True)))
+    assert len(plan._spans) == 3
+    for other in found[1:]:
+        assert all(np.array_equal(*pair) for pair in zip(found[0], other, strict=True))
+    assert np.abs(found[0][1]).max() > 0
 
 
 @pytest.mark.usefixtures("quick_xla")
