@@ -65,8 +65,8 @@ def artefact(circuit: Circuit, name: str = "circuit", isa: str = ANY) -> Artefac
         raise ValueError(f"Expected an instruction set of {', '.join([ANY, *LANES])}; got {isa!r}.")
     whole = compilable(circuit)
     netlist, _ = run(whole.netlist, pipeline(isa))
-    lanes = max(LANES.values()) if isa == ANY else LANES[isa]
-    stack_bytes = 8 * lanes * (waiting_signals(netlist) + stack_words(whole.encoder, netlist.n_outputs))
+    words = max(LANES.values())  # of a signal of all items that are evaluated at once
+    stack_bytes = 8 * words * (waiting_signals(netlist) + stack_words(whole.encoder, netlist.n_outputs))
     code = emit_c(netlist, isa, name, encoder=whole.encoder, readout=whole.readout)
     compile_command = f"cc {optimisation(netlist)[0]} -march=native"
     texts = {

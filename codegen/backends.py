@@ -277,7 +277,8 @@ void {_NAME}_eval_times(const uint64_t *in, uint64_t *out, size_t n_blocks, size
 
 
 class CompiledCircuit:
-    """A netlist, lowered to gates that it prints, compiled to C for an instruction set (a key of emit_c.LANES).
+    """A netlist, lowered to gates that it prints, compiled to C for an instruction set (a key of emit_c.LANES), and for this
+    machine or, if not native, for every one of its architecture.
 
     With an encoder it also takes items' own numbers: see answers and predict. With a readout, whose counts the netlist then
     gives behind the answer (see lower_readout.lower_answer), also scores.
@@ -293,10 +294,11 @@ class CompiledCircuit:
         timeout: float,
         encoder: Encoder | None = None,
         readout: Readout | None = None,
+        native: bool = True,
     ) -> None:
         self.netlist, self.encoder, self.readout = netlist, encoder, readout
         source = emit_c(netlist, isa, _NAME, inline, encoder=encoder, readout=readout) + _EVAL_TIMES
-        library = compile_library(source, flags, timeout)
+        library = compile_library(source, flags, timeout, native)
         self.facts = Facts(isa, netlist.n_gates, netlist.depth, count_operators(netlist, isa), tuple(passes), source, library)
         self._load(library.path)
 
@@ -412,8 +414,9 @@ def optimisation(netlist: Netlist) -> tuple[str, ...]:
 
 
 def _c_portable(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:
-    netlist, passes = run(learned, OPTIMISE_TWO_INPUT)
-    return CompiledCircuit(netlist, passes, "c99", (*optimisation(netlist), "-std=c99"), True, timeout, encoder)
+    """A library for every machine of the architecture: what the same C gives without -march."""
+    netlist, passes = run(learned, pipeline("simd128"))
+    return CompiledCircuit(netlist, passes, "simd128", optimisation(netlist), True, timeout, encoder, native=False)
 
 
 def _c(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:

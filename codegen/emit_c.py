@@ -6,7 +6,8 @@ nothing between calls.
 
 A function of twice the gates takes a compiler more than twice as long, so those of a large circuit are cut into functions
 of a limited size, in an order that keeps few signals live (see codegen.schedule). What one function makes and a later one
-reads passes through an array whose places are used again as soon as they are free.
+reads passes through an array whose places are used again as soon as they are free. Together they are more than a first-level
+cache of instructions holds, so each is called for several blocks in turn while it is there: as many as have 512 items.
 """
 
 from collections.abc import Iterable
@@ -47,8 +48,9 @@ OPERATORS = {
     },
 }
 
-# Words in a register of each instruction set that the vector types reach.
-LANES = {"avx512": 8, "avx2": 4, "neon": 2, "c99": 1}
+# Words in a register of each instruction set that the vector types reach. simd128 is what every x86-64 (SSE2) and every AArch64
+# (NEON) has.
+LANES = {"avx512": 8, "avx2": 4, "simd128": 2, "c99": 1}
 
 # One text for all of them: the target that it is compiled for decides, or -DLANES=N.
 ANY = "any"
@@ -96,7 +98,7 @@ def emit_c(
     tables = sorted(set(netlist.table[netlist.arity == 3].tolist()))
     parts = [
         prelude(isa, tables),
-        _chunked_block(netlist, chunk) if inline and netlist.n_gates > chunk else _block(netlist, inline),
+        _chunked_blocks(netlist, chunk) if inline and netlist.n_gates > chunk else _block(netlist, inline) + _ONE_BLOCK,
         _EVAL.replace("N_IN", str(netlist.n_inputs)).replace("N_OUT", str(netlist.n_outputs)),
     ]
     if is_stencil(netlist) or encoder is not None:
@@ -115,7 +117,7 @@ def emit_c(
 
 
 def waiting_signals(netlist: Netlist) -> int:
-    """Places for signals that wait in memory, in the C of a netlist: how much of the stack it takes, in words of lanes."""
+    """Places for signals that wait in memory, in the C of a netlist: each takes as many words of the stack as 512 items do."""
     chunk = _chunk(netlist, None)
     return _assign_slots(reordered(netlist, schedule(netlist)), chunk)[1] if netlist.n_gates > chunk else 0
 
@@ -217,8 +219,8 @@ def _function(prototype: str, lines: list[str]) -> str:
     return f"{prototype} {{\n{body}\n}}\n"
 
 
-def _chunked_block(netlist: Netlist, chunk: int) -> str:
-    """NAME_block as calls of functions of at most `chunk` gates each; w holds the signals that pass between them."""
+def _chunked_blocks(netlist: Netlist, chunk: int) -> str:
+    """NAME_blocks as calls of functions of at most `chunk` gates each; w holds the signals that pass between them."""
     netlist = reordered(netlist, schedule(netlist))
     slots, n_slots = _assign_slots(netlist, chunk)
     statements = _gate_statements(netlist)
@@ -229,8 +231,8 @@ def _chunked_block(netlist: Netlist, chunk: int) -> str:
             direct.append(line)
         else:
             statements[signal - netlist.n_inputs] += f" {line}"
-    functions, calls = [], []
-    for number, start in enumerate(range(0, netlist.n_gates, chunk)):
+    bodies = [direct] if direct else []
+    for start in range(0, netlist.n_gates, chunk):
         lines = []
         loaded = set()
         for gate in range(start, min(start + chunk, netlist.n_gates)):
@@ -239,13 +241,18 @@ def _chunked_block(netlist: Netlist, chunk: int) -> str:
                     loaded.add(source)
                     lines.append(f"const V v{source} = w[{slots[source]}];")
             lines.append(statements[gate] + (f" w[{slots[gate]}] = v{gate};" if slots[gate] >= 0 else ""))
+        bodies.append(lines)
+    arguments = {"in": f"in + i * {netlist.n_inputs}", "w": "w[i]", "out": f"out + i * {netlist.n_outputs}"}
+    functions, calls = [], []
+    for number, lines in enumerate(bodies):
         # Only what the function uses: compilers warn of the rest.
         used = [name for name in _PARAMETERS if any(f"{name}[" in line for line in lines)]
         parameters = ", ".join(_PARAMETERS[name] for name in used)
         functions.append(_function(f"static NOINLINE void NAME_chunk{number}({parameters})", lines))
-        calls.append(f"NAME_chunk{number}({', '.join(used)});")
-    room = [f"V w[{n_slots}];"] if n_slots else []
-    return "\n".join([*functions, _function("INLINE void NAME_block(const V *in, V *out)", [*room, *calls, *direct])])
+        calls.append(f"for (size_t i = 0; i < n; i++) NAME_chunk{number}({', '.join(arguments[name] for name in used)});")
+    room = [f"V w[AT_ONCE][{n_slots}];"] if n_slots else []
+    blocks = _function("static NOINLINE void NAME_blocks(const V *in, V *out, size_t n)", [*room, *calls])
+    return "\n".join([_AT_ONCE, *functions, blocks])
 
 
 def _assign_slots(netlist: Netlist, chunk: int) -> tuple[list[int], int]:
@@ -356,6 +363,19 @@ _SHIFTS = """\
 #endif
 """
 
+_AT_ONCE = """\
+/* Blocks that the same gates are evaluated for before the next ones are. */
+#define AT_ONCE (LANES < 8 ? 8 / LANES : 1)
+"""
+
+_ONE_BLOCK = """
+#define AT_ONCE 1
+INLINE void NAME_blocks(const V *in, V *out, size_t n) {
+    (void)n;
+    NAME_block(in, out);
+}
+"""
+
 _EVAL = """\
 /* Words of an item's signal in a block, of 64 items each. */
 size_t NAME_lanes(void) {
@@ -364,11 +384,12 @@ size_t NAME_lanes(void) {
 
 /* in: n_blocks x N_IN x LANES words, out: n_blocks x N_OUT x LANES words; neither need be aligned. */
 NOINLINE void NAME_eval(const uint64_t *in, uint64_t *out, size_t n_blocks) {
-    V inputs[N_IN + 1], outputs[N_OUT + 1];
-    for (size_t block = 0; block < n_blocks; block++) {
-        memcpy(inputs, in + block * N_IN * LANES, N_IN * sizeof(V));
-        NAME_block(inputs, outputs);
-        memcpy(out + block * N_OUT * LANES, outputs, N_OUT * sizeof(V));
+    V inputs[AT_ONCE * N_IN + 1], outputs[AT_ONCE * N_OUT + 1];
+    for (size_t block = 0; block < n_blocks; block += AT_ONCE) {
+        const size_t n = n_blocks - block < AT_ONCE ? n_blocks - block : AT_ONCE;
+        memcpy(inputs, in + block * N_IN * LANES, n * N_IN * sizeof(V));
+        NAME_blocks(inputs, outputs, n);
+        memcpy(out + block * N_OUT * LANES, outputs, n * N_OUT * sizeof(V));
     }
 }
 """

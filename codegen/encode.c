@@ -66,11 +66,15 @@ NOINLINE static void NAME_encode_TYPE(const NUMBER *items, size_t n_items, V *in
     }
 }
 
-/* The outputs of the items from `start` on, at most as many as there are lanes; returns how many they are. */
+/* The outputs of the items from `start` on, at most ITEMS; returns how many they are. */
 NOINLINE static size_t NAME_outputs_TYPE(const NUMBER *items, size_t n_items, size_t start, V *out) {
-    V in[N_IN + 1];
-    const size_t n = n_items - start < 64 * LANES ? n_items - start : 64 * LANES;
-    NAME_encode_TYPE(items + start * N_FEATURES, n, in);
-    NAME_block(in, out);
+    V in[AT_ONCE * N_IN + 1]; /* what nobody reads of a block is where the next one begins */
+    const size_t n = n_items - start < ITEMS ? n_items - start : ITEMS;
+    size_t n_blocks = 0;
+    for (size_t done = 0; done < n; done += 64 * LANES) {
+        const size_t in_block = n - done < 64 * LANES ? n - done : 64 * LANES;
+        NAME_encode_TYPE(items + (start + done) * N_FEATURES, in_block, in + n_blocks++ * N_IN);
+    }
+    NAME_blocks(in, out, n_blocks);
     return n;
 }

@@ -30,16 +30,21 @@ INLINE uint64_t NAME_compare_f32(const float *x, const float *threshold) {
 }
 #endif
 
-/* 64 * LANES items' numbers from their bit planes, the low bit first. */
-INLINE void NAME_numbers(const V *planes, unsigned n_planes, uint32_t *numbers) {
-    memset(numbers, 0, 64 * LANES * sizeof(uint32_t));
-    for (unsigned plane = 0; plane < n_planes; plane++) {
-        uint64_t words[LANES];
-        memcpy(words, &planes[plane], sizeof words);
-        for (size_t half = 0; half < 2 * LANES; half++) {
-            const uint32_t bits = (uint32_t)(words[half / 2] >> half % 2 * 32);
-            uint32_t *to = numbers + 32 * half;
-            for (uint32_t i = 0; i < 32; i++) to[i] |= (bits >> i & 1) << plane;
+/* Items that are evaluated at once. */
+#define ITEMS (AT_ONCE * 64 * LANES)
+
+/* n items' numbers, and those of the lanes behind them, from their bit planes among the outputs, the low bit first. */
+INLINE void NAME_numbers(const V *planes, unsigned n_planes, size_t n, uint32_t *numbers) {
+    for (size_t start = 0; start < n; start += 64 * LANES, planes += N_OUT, numbers += 64 * LANES) {
+        memset(numbers, 0, 64 * LANES * sizeof(uint32_t));
+        for (unsigned plane = 0; plane < n_planes; plane++) {
+            uint64_t words[LANES];
+            memcpy(words, &planes[plane], sizeof words);
+            for (size_t half = 0; half < 2 * LANES; half++) {
+                const uint32_t bits = (uint32_t)(words[half / 2] >> half % 2 * 32);
+                uint32_t *to = numbers + 32 * half;
+                for (uint32_t i = 0; i < 32; i++) to[i] |= (bits >> i & 1) << plane;
+            }
         }
     }
 }

@@ -45,7 +45,7 @@ class Compiler:
     @property
     def isa(self) -> str:
         """The widest vector instruction set that `native` gives and our C has a form for."""
-        for isa, macro in (("avx512", "__AVX512F__"), ("avx2", "__AVX2__"), ("neon", "__ARM_NEON")):
+        for isa, macro in (("avx512", "__AVX512F__"), ("avx2", "__AVX2__"), ("simd128", "__SSE2__"), ("simd128", "__ARM_NEON")):
             if macro in self.macros:
                 return isa
         return "c99"
@@ -96,14 +96,14 @@ def _output(command: list[str]) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def compile_library(source: str, flags: tuple[str, ...], timeout_seconds: float = 600) -> Library:
-    """Compile C source to a shared library aimed at this machine.
+def compile_library(source: str, flags: tuple[str, ...], timeout_seconds: float = 600, native: bool = True) -> Library:
+    """Compile C source to a shared library aimed at this machine or, if not native, at every one of its architecture.
 
     The cache key covers the source, the flags, the compiler and what -march=native resolves to, so that a cache on a
     shared file system never hands one machine's code to another. Raises ToolchainError with the compiler's own words.
     """
     compiler = find_compiler()
-    arguments = (*compiler.command, *flags, *compiler.native, "-shared", "-fPIC")
+    arguments = (*compiler.command, *flags, *(compiler.native if native else ()), "-shared", "-fPIC")
     identity = json.dumps([source, arguments, compiler.version, sorted(compiler.macros)])
     folder = cache_dir() / "libraries"
     folder.mkdir(parents=True, exist_ok=True)

@@ -38,3 +38,10 @@ def quick_xla():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def in_chunks(monkeypatch):
+    """Small circuits are cut into functions as large ones are."""
+    monkeypatch.setattr("codegen.emit_c.WHOLE", 20)
+    monkeypatch.setattr("codegen.emit_c.CHUNK", 7)

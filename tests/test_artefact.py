@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from strategies import busy_stencil
 
-from codegen import emit_c
 from codegen.__main__ import main
 from codegen.artefact import artefact, drawn_items
 from codegen.circuit import Circuit
@@ -69,13 +68,6 @@ def built_and_run(folder, compiler, flags, sources=("circuit.c", "circuit_test.c
     done = subprocess.run([folder / "program"], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-@pytest.fixture
-def in_chunks(monkeypatch):
-    """Small circuits are cut into functions as large ones are."""
-    monkeypatch.setattr(emit_c, "WHOLE", 20)
-    monkeypatch.setattr(emit_c, "CHUNK", 7)
 
 
 @pytest.mark.parametrize("name", CIRCUITS)

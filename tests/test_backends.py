@@ -294,7 +294,7 @@ def test_facts_name_the_form_and_its_size(mixed):
         "numpy": "numpy",
         "numba": "numba",
         "c-naive": "c99",
-        "c-portable": "c99",
+        "c-portable": "simd128",
         "c": find_compiler().isa,
     }
     assert (facts["numpy"].gates, facts["numpy"].depth) == (mixed.n_gates, mixed.depth)

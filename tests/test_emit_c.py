@@ -53,7 +53,7 @@ def assert_evaluates(netlist, isa, chunk, flags=("-O1",)):
 
 def n_slots(source):
     """Places of the array that passes signals between chunks."""
-    found = re.findall(r"V w\[(\d+)\];", source)
+    found = re.findall(r"V w\[AT_ONCE\]\[(\d+)\];", source)
     return int(found[0]) if found else 0
 
 

@@ -15,7 +15,7 @@ from codegen.passes import lower, run
 from codegen.readout import GroupSum, from_binary
 from codegen.toolchain import compile_library, find_compiler
 
-ISAS = sorted({"c99", "neon", find_compiler().isa, *(["avx2"] if "__AVX2__" in find_compiler().macros else [])})
+ISAS = sorted({"c99", "simd128", find_compiler().isa, *(["avx2"] if "__AVX2__" in find_compiler().macros else [])})
 COUNTS = (0, 1, 2, 7, 63, 64, 65, 255, 256, 257, 511, 512, 513, 1000)
 
 
@@ -52,6 +52,15 @@ def test_floats_at_above_and_below_a_threshold_and_those_that_are_no_numbers(isa
 
 @pytest.mark.parametrize(("isa", "n_features"), list(itertools.product(ISAS, [1, 63, 64, 65, 200])))
 def test_a_classifier_agrees_with_the_oracle_on_any_number_of_items(isa, n_features):
+    assert_classifies(isa, n_features)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_classifier_in_chunks_agrees_with_the_oracle_on_any_number_of_items(isa, in_chunks):
+    assert_classifies(isa, 65)
+
+
+def assert_classifies(isa, n_features):
     rng = np.random.default_rng(n_features)
     n_inputs = 40
     encoder = Encoder(n_features, rng.integers(0, n_features, n_inputs), rng.integers(-2, 260, n_inputs).astype(np.float32))

@@ -119,7 +119,7 @@ def test_what_cannot_be_stepped_is_refused(bits):
 
 
 def test_settings_that_there_are_not_are_refused(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="instruction set of avx512, avx2, neon, c99; got 'mmx'"):
+    with pytest.raises(ValueError, match="instruction set of avx512, avx2, simd128, c99; got 'mmx'"):
         codegen.load(CIRCUITS["bits"], isa="mmx")
     with pytest.raises(ValueError, match="at least one thread, got 0"):
         codegen.load(CIRCUITS["bits"], threads=0)

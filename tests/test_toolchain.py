@@ -87,6 +87,14 @@ def test_other_source_flags_or_compiler_is_another_library(empty_cache, fake_com
     assert len(paths) == 4
 
 
+def test_library_for_every_machine_is_not_aimed_at_this_one(empty_cache):
+    native = find_compiler().native
+    assert native, "This compiler takes no flags for its machine."
+    here, everywhere = compile_library(ANSWER, ()), compile_library(ANSWER, (), native=False)
+    assert all(flag in here.command and flag not in everywhere.command for flag in native)
+    assert here.path != everywhere.path
+
+
 def test_library_without_its_report_is_compiled_again(empty_cache):
     first = compile_library(ANSWER, ("-O1",))
     first.path.with_suffix(".json").unlink()
@@ -161,7 +169,13 @@ def test_compiler_may_be_given_with_arguments(monkeypatch):
 
 @pytest.mark.parametrize(
     ("macros", "isa"),
-    [({"__AVX512F__", "__AVX2__"}, "avx512"), ({"__AVX2__"}, "avx2"), ({"__ARM_NEON"}, "neon"), ({"__SSE2__"}, "c99")],
+    [
+        ({"__AVX512F__", "__AVX2__", "__SSE2__"}, "avx512"),
+        ({"__AVX2__", "__SSE2__"}, "avx2"),
+        ({"__SSE2__"}, "simd128"),
+        ({"__ARM_NEON"}, "simd128"),
+        ({"__SSE__"}, "c99"),
+    ],
 )
 def test_isa_is_the_widest_that_the_macros_name(macros, isa):
     assert Compiler(("cc",), "", (), frozenset(macros)).isa == isa

@@ -2,7 +2,8 @@
 
 Of the circuit in every form: items a second from packed bits and from the caller's numbers, and the time of one item alone.
 All forms are timed in one process on one core, interleaved in fresh random order in each block; figures are medians, and
-ratios are to `c` in the same blocks. Then, with --random, what circuits of random gates cost to compile.
+ratios are to `c`, and with --naive to `c-naive`, in the same blocks. Then, with --random, what circuits of random gates cost to
+compile.
 """
 
 import argparse
@@ -64,7 +65,9 @@ def show_circuit(path: Path, blocks: int, with_naive: bool, console: Console) ->
             arms[f"{name} one"] = predicting(form, items[:1])
     samples = time_arms(arms, Protocol(blocks, 0.01, 0.1), np.random.default_rng(0))
     table = Table(title=f"{circuit.netlist.n_gates} gates, {N_ITEMS} items, one thread, median of {blocks} blocks")
-    for heading in ("form", "words", "gates", "gcc s", "M items/s packed", "of c", "M items/s from bytes", "one item, us"):
+    references = ["c", *(["c-naive"] if with_naive else [])]
+    ratios = [f"of {reference}" for reference in references]
+    for heading in ("form", "words", "gates", "gcc s", "M items/s packed", *ratios, "M items/s from bytes", "one item, us"):
         table.add_column(heading, justify="left" if heading in ("form", "words") else "right")
     for name, form in found.items():
         kinds = [kind for kind in ("packed", "numbers", "one") if f"{name} {kind}" in samples]
@@ -76,7 +79,7 @@ def show_circuit(path: Path, blocks: int, with_naive: bool, console: Console) ->
             str(form.facts.gates),
             f"{library.compile_seconds:.1f}" if library else "",
             f"{1e3 * N_ITEMS / ns['packed']:.2f}",
-            f"{ratio(samples['c packed'], samples[f'{name} packed']).estimate:.3f}",
+            *(f"{ratio(samples[f'{of} packed'], samples[f'{name} packed']).estimate:.3f}" for of in references),
             f"{1e3 * N_ITEMS / ns['numbers']:.2f}" if "numbers" in ns else "",
             f"{ns['one'] / 1e3:.1f}" if "one" in ns else "",
         )
