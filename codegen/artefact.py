@@ -68,7 +68,7 @@ def artefact(circuit: Circuit, name: str = "circuit", isa: str = ANY) -> Artefac
     words = max(LANES.values())  # of a signal of all items that are evaluated at once
     stack_bytes = 8 * words * (waiting_signals(netlist) + stack_words(whole.encoder, netlist.n_outputs))
     code = emit_c(netlist, isa, name, encoder=whole.encoder, readout=whole.readout)
-    compile_command = f"cc {optimisation(netlist)[0]} -march=native"
+    compile_command = f"cc {optimisation(netlist)} -march=native"
     texts = {
         f"{name}.c": f'#include "{name}.h"\n\n{code}',
         f"{name}.h": _header(circuit, whole, netlist, name, isa, stack_bytes, compile_command),

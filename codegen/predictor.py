@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.backends import Bits, CompiledCircuit, optimisation, pipeline
+from codegen.backends import Bits, CompiledCircuit, compiler_flags, pipeline
 from codegen.circuit import Circuit
 from codegen.emit_c import LANES
 from codegen.lower_readout import compilable
@@ -48,7 +48,7 @@ class Predictor:
         whole = compilable(self.circuit)
         netlist, passes = run(whole.netlist, pipeline(isa))
         self._compiled = CompiledCircuit(
-            netlist, passes, isa, optimisation(netlist), True, timeout_seconds, whole.encoder, whole.readout
+            netlist, passes, isa, compiler_flags(netlist), True, timeout_seconds, whole.encoder, whole.readout
         )
 
     @property

@@ -1,6 +1,7 @@
 """Every back end computes what the simulator computes, at every batch size and memory layout."""
 
 import ctypes
+import shutil
 import time
 
 import numpy as np
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from strategies import all_foldings_netlist, all_tables_netlist, netlists
 
 from codegen import emit_numba
-from codegen.backends import BACKENDS, CompiledCircuit, pipeline
-from codegen.emit_c import LANES, OPERATORS, count_operators
+from codegen.backends import BACKENDS, CompiledCircuit, compiler_flags, pipeline
+from codegen.emit_c import LANES, OPERATORS, WHOLE, count_operators
 from codegen.equivalence import all_rows
 from codegen.netlist import Netlist
 from codegen.pack import pack_items, unpack_items
@@ -241,6 +242,16 @@ def test_c_equals_the_simulator_in_every_form(isa, level, inline, mixed):
     circuit = compiled(mixed, isa, level, inline)
     assert circuit.facts.isa == isa
     assert_evaluates(circuit, mixed)
+
+
+@pytest.mark.parametrize("compiler", [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)])
+@pytest.mark.parametrize("n_gates", [WHOLE, WHOLE + 1])
+def test_every_compiler_takes_the_flags_of_small_and_large_circuits(compiler, n_gates, monkeypatch):
+    monkeypatch.setenv("CC", compiler)
+    rng = np.random.default_rng(n_gates)
+    gates = [(int(rng.integers(16)), tuple(rng.integers(7 + gate, size=2).tolist())) for gate in range(n_gates)]
+    netlist = Netlist.from_gates(7, gates, 7 + np.arange(n_gates))
+    assert_evaluates(CompiledCircuit(netlist, [], find_compiler().isa, compiler_flags(netlist), True, SECONDS), netlist)
 
 
 @pytest.mark.parametrize("isa", LANES)
