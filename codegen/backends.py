@@ -268,6 +268,15 @@ class _CompiledStepper:
         return cells
 
 
+def _address(array: NDArray[Any]) -> Any:
+    """Where the elements of an array in C order begin, for ctypes. numpy's word for it takes longer than the rest of a call:
+    it is asked only where ctypes cannot look, at read-only arrays and those of no elements."""
+    try:
+        return ctypes.byref(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return array.ctypes.data
+
+
 # What a call from outside costs is then shared by all evaluations.
 _EVAL_TIMES = f"""
 void {_NAME}_eval_times(const uint64_t *in, uint64_t *out, size_t n_blocks, size_t times) {{
@@ -313,7 +322,19 @@ class CompiledCircuit:
             eval_times(blocks.ctypes.data, out.ctypes.data, len(blocks), times)
 
         self._evaluate = evaluate
+        self._on_bytes, self._on_floats = self._functions("u8"), self._functions("f32")
         self._stencil = CompiledStencil(self._library, _NAME) if is_stencil(self.netlist) else None
+
+    def _functions(self, kind: str) -> dict[str, Callable[..., None]]:
+        """The functions on items of a type that the library has."""
+        found = {}
+        for function in ("predict", "answers", "scores"):
+            compiled = getattr(self._library, f"{_NAME}_{function}_{kind}", None)
+            if compiled is not None:
+                compiled.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
+                compiled.restype = None
+                found[function] = compiled
+        return found
 
     def evaluate(self, bits: Bits) -> Bits:
         return _evaluated(self.batch(bits))
@@ -328,7 +349,7 @@ class CompiledCircuit:
         encoder, and EncoderError for items that it does not encode.
         """
         n_answers = self.netlist.n_outputs if self.readout is None else self.readout.n_answers
-        return self._of_items("answers", features, np.empty((len(features), n_answers), dtype=bool))
+        return self._of_items("answers", features, (n_answers,), np.bool_)
 
     def predict(self, features: NDArray[Any]) -> NDArray[np.int32]:
         """The same as int32 (item,): the answers as binary numbers, low bit first.
@@ -337,7 +358,7 @@ class CompiledCircuit:
         """
         if self.netlist.n_outputs > MAX_ANSWER_BITS and self.readout is None:
             raise ValueError(f"Expected answers of at most {MAX_ANSWER_BITS} bits, got {self.netlist.n_outputs}: use answers.")
-        return self._of_items("predict", features, np.empty(len(features), dtype=np.int32))
+        return self._of_items("predict", features, (), np.int32)
 
     def scores(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """The scores of items' own numbers, (item, feature) -> float32 (item, group).
@@ -346,17 +367,19 @@ class CompiledCircuit:
         """
         if self.readout is None:
             raise ValueError("Expected a circuit with a readout; the outputs of this one are its answer: use answers.")
-        return self._of_items("scores", features, np.empty((len(features), self.readout.n_groups), dtype=np.float32))
+        return self._of_items("scores", features, (self.readout.n_groups,), np.float32)
 
-    def _of_items(self, function: str, features: NDArray[Any], out: NDArray[_Number]) -> NDArray[_Number]:
-        """Fill out by one of the functions on items."""
+    def _of_items(self, function: str, features: NDArray[Any], shape: tuple[int, ...], dtype: type[_Number]) -> NDArray[_Number]:
+        """What one of the functions on items gives, (item, *shape)."""
         if self.encoder is None:
             raise ValueError("Expected a circuit with an encoder; this one reads bits: use evaluate.")
         features = self.encoder.check(features)
-        kind, dtype = ("u8", np.uint8) if features.dtype in (np.uint8, np.bool_) else ("f32", np.float32)
-        features = np.ascontiguousarray(features, dtype=dtype)
-        compiled = getattr(self._library, f"{_NAME}_{function}_{kind}")
-        compiled(ctypes.c_void_p(features.ctypes.data), ctypes.c_size_t(len(features)), ctypes.c_void_p(out.ctypes.data))
+        if features.dtype.type in (np.uint8, np.bool_):
+            features, functions = np.ascontiguousarray(features, dtype=np.uint8), self._on_bytes
+        else:
+            features, functions = np.ascontiguousarray(features, dtype=np.float32), self._on_floats
+        out = np.empty((len(features), *shape), dtype=dtype)
+        functions[function](_address(features), len(features), _address(out))
         return out
 
     def stepper(self, board: Bits, torus: bool) -> Stepper:

@@ -86,10 +86,14 @@ class Predictor:
 
     def _shared(self, function: Callable[[NDArray[Any]], NDArray[_Number]], items: NDArray[Any]) -> NDArray[_Number]:
         """The function of all items, by as many threads as there are shares for."""
-        encoder = self.circuit.encoder
-        items = check_bits(self.circuit.netlist, items) if encoder is None else encoder.check(items)
+        if self.circuit.encoder is None:
+            items = check_bits(self.circuit.netlist, items)
+        if self._threads == 1:
+            return function(items)
+        assert self._compiled.encoder is not None
+        items = self._compiled.encoder.check(items)
         share = -(-len(items) // (self._threads * _SHARE)) * _SHARE
-        if self._threads == 1 or len(items) <= share:
+        if len(items) <= share:
             return function(items)
         with ThreadPoolExecutor(self._threads) as pool:
             return np.concatenate(list(pool.map(function, np.split(items, range(share, len(items), share)))))

@@ -81,9 +81,16 @@ def test_threads_give_the_same(classifier):
 
 def test_other_items_are_refused(classifier, bits):
     n = classifier.n_features
-    for items in (np.zeros(n, np.uint8), np.zeros((2, n + 1), np.uint8), np.zeros((2, n), np.int64), np.zeros((2, n), complex)):
-        with pytest.raises(EncoderError, match=rf"Expected items of shape \(item, {n}\)"):
-            classifier.predict(items)
+    for items in (
+        np.uint8(0),
+        np.zeros(n, np.uint8),
+        np.zeros((2, n + 1), np.uint8),
+        np.zeros((2, n), np.int64),
+        np.zeros((2, n), complex),
+    ):
+        for predictor in (classifier, codegen.load(classifier.circuit, threads=2)):
+            with pytest.raises(EncoderError, match=rf"Expected items of shape \(item, {n}\)"):
+                predictor.predict(items)
     for items in (np.zeros((2, bits.n_features), np.uint8), np.zeros((2, bits.n_features - 1), bool)):
         with pytest.raises(ValueError, match="Expected bool items of shape"):
             bits.predict(items)
