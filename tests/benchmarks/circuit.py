@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -64,10 +65,12 @@ def show_circuit(path: Path, blocks: int, with_naive: bool, console: Console) ->
             arms[f"{name} numbers"] = predicting(form, items)
             arms[f"{name} one"] = predicting(form, items[:1])
     samples = time_arms(arms, Protocol(blocks, 0.01, 0.1), np.random.default_rng(0))
-    table = Table(title=f"{circuit.netlist.n_gates} gates, {N_ITEMS} items, one thread, median of {blocks} blocks")
+    title = f"{circuit.netlist.n_gates} gates: million items/s from packed bits and from bytes, us of one item"
+    caption = f"{N_ITEMS} items, one thread, median of {blocks} blocks"
+    table = Table(title=title, caption=caption, box=box.SIMPLE, pad_edge=False)
     references = ["c", *(["c-naive"] if with_naive else [])]
     ratios = [f"of {reference}" for reference in references]
-    for heading in ("form", "words", "gates", "gcc s", "M items/s packed", *ratios, "M items/s from bytes", "one item, us"):
+    for heading in ("form", "words", "gates", "gcc s", "packed", *ratios, "bytes", "one"):
         table.add_column(heading, justify="left" if heading in ("form", "words") else "right")
     for name, form in found.items():
         kinds = [kind for kind in ("packed", "numbers", "one") if f"{name} {kind}" in samples]
@@ -105,7 +108,7 @@ def random_circuit(n_gates: int) -> Netlist:
 def show_random(sizes: list[int], console: Console) -> None:
     isa = find_compiler().isa
     emit_c(run(random_circuit(6000), pipeline(isa))[0], isa)  # so that numba has compiled what it has to
-    table = Table(title=f"random gates to a library for {isa}")
+    table = Table(title=f"random gates to a library for {isa}", box=box.SIMPLE, pad_edge=False)
     for heading in ("gates", "printed", "passes s", "C s", "gcc s", "us a gate", "us printed", "peak MiB", "of gcc"):
         table.add_column(heading, justify="right")
     for n_gates in sizes:
