@@ -162,9 +162,11 @@ def _accuracy(value: float) -> str:
 
 
 def _figure(value: float | None) -> str:
-    """Three digits, or all of those before the point."""
+    """Three digits, or all of those before the point, of thousands from 100,000 on."""
     if value is None:
         return ""
+    if value >= 99_950:  # seven characters would not leave room for an interval in 80 columns
+        return f"{value / 1000:,.0f}k"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

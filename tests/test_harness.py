@@ -91,10 +91,9 @@ def test_a_sweep_makes_a_job_of_each_value_and_runs_from_anywhere(tmp_path):
     assert len({record.key for record in records}) == 2
 
 
-@pytest.mark.parametrize("relaxation", ["dlgn", "warp"])
-def test_convolutions_of_images_are_compiled_to_what_was_trained(tmp_path, relaxation):
+def test_convolutions_of_images_are_compiled_to_what_was_trained(tmp_path):
     kernels = "method.convolutions=[{kernels: 6, size: 3, stride: 2, padding: 1, depth: 2, channels: 2, pool: 3}]"
-    sizes = [kernels, "method.widths=[60]", f"method.relaxation={relaxation}", "task.encoder={kind: uniform, bits: 2}"]
+    sizes = [kernels, "method.widths=[60]", "method.relaxation=warp", "task.encoder={kind: uniform, bits: 2}"]
     arguments = ["method=conv", "task=digits", *sizes, "train.max_steps=100", "train.optimiser.learning_rate=0.2"]
     done = run_harness(*arguments, "timing=none", "backend.names=[nn-torch,numba,c]", "runs_dir=r", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -105,7 +104,8 @@ def test_convolutions_of_images_are_compiled_to_what_was_trained(tmp_path, relax
 
 
 def test_a_sweep_skips_pairs_that_do_not_fit_and_says_why(tmp_path):
-    done = run_harness("-m", "method=dlgn,conv", "task=boolean", "runs_dir=.", *TINY[:4], cwd=tmp_path)
+    arguments = ["method=dlgn,conv", "task=boolean", "train.max_steps=5", "timing=none", "backend.names=[numpy]"]
+    done = run_harness("-m", *arguments, "runs_dir=.", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     records = {record.method: record for record in map(Record.read, tmp_path.glob("*/record.json"))}
     assert (records["dlgn"].status, records["conv"].status) == ("ok", "skipped")
@@ -117,16 +117,16 @@ def test_a_sweep_skips_pairs_that_do_not_fit_and_says_why(tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["torch", "jax"])
-def test_the_same_seed_gives_the_same_circuit_file_in_two_processes_and_on_one_thread(tmp_path, engine):
+def test_the_same_seed_gives_the_same_circuit_file_in_another_process_and_on_one_thread(tmp_path, engine):
     files = []
-    for name, threads in (("a", 2), ("b", 2), ("c", 1)):
+    for name, threads in (("a", 2), ("b", 1)):
         settings = ["seed=3", f"engine={engine}", f"threads={threads}", f"runs_dir={name}", "backend.names=[numpy]"]
         done = run_harness(*settings, *TINY, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         folder, record = only_job(tmp_path / name)
         files.append(folder.joinpath("circuit.safetensors").read_bytes())
         assert (record.training.engine, record.training.threads) == (engine, threads)
-    assert files[0] == files[1] == files[2]
+    assert files[0] == files[1]
 
 
 def test_a_rule_of_ones_own_on_a_dead_edged_board(tmp_path):
@@ -185,7 +185,7 @@ def test_a_compiler_that_fails_is_quoted_and_costs_only_its_rows(tmp_path):
 
 
 MISTAKES = {
-    "method=dlgm": "There is no method=dlgm. Did you mean dlgn? Choices: dlgn, mlp, warp, warp2, warp6.",
+    "method=dlgm": "There is no method=dlgm. Did you mean dlgn? Choices: cnn, conv, dlgn, mlp, warp, warp2, warp6.",
     "task=live": "There is no task=live. Did you mean life?",
     "experiment=life_publishd": "Did you mean life_published",
     "backend.names=[numbat]": "Did you mean numba or numpy?",

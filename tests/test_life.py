@@ -17,7 +17,8 @@ RULES = ("B3/S23", "B36/S23", "B2/S", "B/S012345678", "B012345678/S", "B1357/S13
 
 
 def config(**changes):
-    base = {"name": "life", "rule": "B3/S23", "edges": "torus", "height": 12, "width": 70, "density": 0.4, "soup_seed": 0}
+    board = {"height": 12, "width": 70, "density": 0.4, "soup_seed": 0}
+    base = {"name": "life", "rule": "B3/S23", "edges": "torus", **board, "boards": None}
     return TypeAdapter(LifeConfig).validate_python(base | changes)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports.leaderboard import quantity
+from reports.leaderboard import _figure, quantity
 from reports.life import Shape, opening
 from reports.publish import PUBLISHED, publish
 from reports.record import COLUMNS, FILE, SCHEMA, Record, RecordError, Row, read_all, tidy
@@ -106,6 +106,22 @@ def test_the_leaderboard_and_one_job_fit_80_columns(finished_job, tmp_path):
         assert max(map(len, done.stdout.splitlines())) <= 80
         assert "dlgn" in done.stdout
         assert "…" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("ratio", "shown"),
+    [
+        (None, ""),
+        (0.5128, "0.513"),
+        (12.34, "12.3"),
+        (1234.5, "1,234"),
+        (99_949, "99,949"),
+        (99_950, "100k"),
+        (1_234_567, "1,235k"),
+    ],
+)
+def test_speed_ups_are_short_enough_for_intervals_beside_them(ratio, shown):
+    assert _figure(ratio) == shown
 
 
 def test_no_records_says_which_command_makes_some(tmp_path):

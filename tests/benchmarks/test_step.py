@@ -63,11 +63,11 @@ def test_step(benchmark, name, life, learned):
 
 @pytest.mark.parametrize("torus", [True, False], ids=["torus", "dead"])
 @pytest.mark.parametrize("name", ["c-naive", "c-portable", "c", "numba"])
-def test_a_thousand_steps_are_exact(name, torus, life, learned):
+def test_many_steps_are_exact(name, torus, life, learned):
     form = build(name, life, *learned)
     rng = np.random.default_rng(0)
     for shape in ((512, 512), (100, 37), (64, 64), (1, 1), (3, 3), (65, 2)):
         board = rng.random(shape) < 0.35
         stepper = form.stepper(board, torus)
-        stepper.run(1000)
-        assert np.array_equal(stepper.board(), run(board, CONWAY, torus, 1000)), shape
+        stepper.run(200)
+        assert np.array_equal(stepper.board(), run(board, CONWAY, torus, 200)), shape
