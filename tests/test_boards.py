@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import FORMS, STEADY, build, gate_network, rates
 
@@ -24,6 +24,7 @@ def cell_network(convolutions=(), seed=0, **changes):
     return gate_network([24, 12, 8, 4, 2], 9, 1, seed, places=places, convolutions=list(convolutions), **changes)
 
 
+@settings(deadline=None, max_examples=30)
 @given(
     height=st.integers(1, 6), width=st.integers(1, 6), steps=st.integers(1, 3), convolved=st.booleans(), seed=st.integers(0, 99)
 )

@@ -45,7 +45,7 @@ def convolutions(draw):
 
 
 @given(convolutions(), st.integers(0, 99))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_a_tree_reads_the_same_places_around_each_of_its_positions(convolution, seed):
     settings, (n_channels, height, width), arity = convolution
     layers, _ = made(settings, (n_channels, height, width), arity, seed)
@@ -75,7 +75,7 @@ def test_a_tree_reads_the_same_places_around_each_of_its_positions(convolution, 
 
 
 @given(convolutions())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_the_gates_of_a_tree_share_their_parameters_over_positions_and_read_the_level_below(convolution):
     settings, shape, arity = convolution
     layers, places = made(settings, shape, arity)
@@ -99,7 +99,7 @@ def test_the_gates_of_a_tree_share_their_parameters_over_positions_and_read_the_
 
 
 @given(convolutions())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_a_pool_is_the_gates_of_a_square_and_the_edge_cuts_squares_off(convolution):
     settings, shape, arity = convolution
     layers, places = made(settings, shape, arity)
