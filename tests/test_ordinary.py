@@ -117,7 +117,7 @@ def test_jax_does_not_train_it(life):
 
 
 def test_a_job_is_scored_and_timed_and_leaves_no_circuit(tmp_path):
-    done = run_harness("method=cnn", "task=digits", "timing=quick", "train.max_steps=300", "runs_dir=r", cwd=tmp_path)
+    done = run_harness("method=cnn", "task=digits", "timing=quick", "train.max_steps=150", "runs_dir=r", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = tmp_path.glob("r/*/record.json")
     record = Record.read(path)
