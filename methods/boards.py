@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from methods.base import MethodError
 from methods.network import Layer, Network
+from methods.stencil import neighbourhoods
 
 
 def unrolled(network: Network, height: int, width: int, steps: int) -> Network:
     """The network at every cell of a torus of height x width, steps times over: (cell, in reading order) -> (cell,).
 
-    Input 3 * dy + dx of the network is the cell at row dy and column dx of the neighbourhood. The parameters are the
-    network's own. Raises MethodError if it has not nine inputs as they come and one output bit that is a gate of its own.
+    Its inputs are those of methods.stencil.neighbourhoods. The parameters are the network's own. Raises MethodError if it has
+    not nine inputs as they come and one output bit that is a gate of its own.
     """
     if (network.n_inputs, network.n_outputs) != (9, 1) or network.readout is not None or network.thresholds is not None:
         raise MethodError(
@@ -26,11 +27,9 @@ def unrolled(network: Network, height: int, width: int, steps: int) -> Network:
             " method.thresholds=null, or task.boards=null."
         )
     n_cells = height * width
-    around = (np.arange(3) - 1)[:, None], np.arange(3) - 1
-    rows, columns = (np.arange(side) for side in (height, width))
-    neighbours = (rows[:, None, None, None] + around[0]) % height * width + (columns[:, None, None] + around[1]) % width
+    cells = np.arange(n_cells).reshape(height, width)
     # (signal, cell): where the network's inputs lie, and constant false behind them.
-    inputs = np.vstack([neighbours.reshape(n_cells, 9).T, np.full(n_cells, n_cells)])
+    inputs = np.vstack([neighbourhoods(np, cells, torus=True), np.full(n_cells, n_cells)])
 
     def everywhere(signals: NDArray[np.int32], n_signals: int) -> NDArray[np.int32]:
         """(row, n) of one cell -> (row * cell, n); a signal past the last, constant false, stays the one past the last."""
