@@ -170,11 +170,12 @@ class TorchGates(TorchEngine):
         theta = self._parameters["theta"].detach().cpu().numpy()
         tables = self._relaxation.truth_tables(theta)
         exact = monomial_coefficients(tables, self._network.arity).astype(np.float32)
+        coefficients = torch.from_numpy(exact).to(self._device)
 
         def run(x: torch.Tensor) -> torch.Tensor:
             if self._network.thresholds is not None:
                 x = bits(xp, self._parameters["thresholds"], x, self._network.thresholds)[1].to(torch.float32)
-            return self._form.hard(exact, x)
+            return self._form.hard(coefficients, x)
 
         return self._evaluate(inputs, run)
 
@@ -191,8 +192,8 @@ class TorchGates(TorchEngine):
             return self._trained.values(self._parameters, x, self._smoothing())
         return self._form.values(self._parameters, x, None)
 
-    def _form_of(self, network: Network, use_kernels: bool) -> "_Kernels | _Operations":
-        return _Kernels(network) if use_kernels and self._device.type == "cpu" else _Operations(network, self._device)
+    def _form_of(self, network: Network, use_kernels: bool) -> "_Kernels | Operations":
+        return _Kernels(network) if use_kernels and self._device.type == "cpu" else Operations(network, self._device)
 
     def _smoothing(self) -> Smoothing | None:
         if self._network.smoothing == "soft":
@@ -257,7 +258,7 @@ def _take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return x.index_select(0, rows)
 
 
-class _Operations:
+class Operations:
     """A network's outputs by torch's own operations."""
 
     def __init__(self, network: Network, device: torch.device) -> None:
@@ -271,11 +272,11 @@ class _Operations:
         *_, last = relaxed(xp, _take, self._network, self._layers, parameters, x, smoothing)
         return summed(self._members, last)
 
-    def hard(self, coefficients: NDArray[np.float32], x: torch.Tensor) -> torch.Tensor:
+    def hard(self, coefficients: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The same of bits and the polynomials of truth tables, (param, 2**k)."""
-        of_params = torch.from_numpy(coefficients).to(x.device)
-        layers = [(fan_in, _take(of_params, param), pool) for fan_in, param, pool in self._layers]
-        return summed(self._members, forward(xp, evaluate, _take, self._network, layers, x))
+        layers = [(fan_in, _take(coefficients, param), pool) for fan_in, param, pool in self._layers]
+        values: torch.Tensor = summed(self._members, forward(xp, evaluate, _take, self._network, layers, x))
+        return values
 
 
 class _Kernels:
@@ -286,8 +287,8 @@ class _Kernels:
         self._relaxation = RELAXATIONS[network.relaxation]
         self._plan = kernels.Plan(network, self._relaxation.SIGMOID)
 
-    def hard(self, coefficients: NDArray[np.float32], x: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(self._plan.forward(x.numpy(), coefficients, activation=False))
+    def hard(self, coefficients: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self._plan.forward(x.numpy(), coefficients.numpy(), activation=False))
 
     def values(self, parameters: Any, x: torch.Tensor, smoothing: Smoothing | None) -> torch.Tensor:
         network = self._network

@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from methods import readout
-from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Model, Network, Parameters, answers, columns, forward, summed
+from methods.multilinear import monomial_coefficients
+from methods.network import Model, Network, Parameters, answers
 from methods.ordinary import Ordinary
 from methods.stencil import neighbourhoods
+from methods.torch_engine import Operations
 
 Bits = NDArray[np.bool_]
 
@@ -116,19 +117,8 @@ def _gates(network: Network, learned: Learned) -> Callable[[torch.Tensor], torch
     """x (input, item) -> (value, item), of the gates with the truth tables that were learned."""
     assert isinstance(learned, np.ndarray)
     coefficients = torch.from_numpy(monomial_coefficients(learned, network.arity).astype(np.float32))
-    members = network.members()
-    in_groups = None if members is None else torch.from_numpy(members)
-    layers = columns(network, lambda index: torch.from_numpy(index.astype(np.int64)))
-
-    def take(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return x.index_select(0, rows)
-
-    def values(x: torch.Tensor) -> torch.Tensor:
-        gates = [(fan_in, take(coefficients, param), pool) for fan_in, param, pool in layers]
-        summed_values: torch.Tensor = summed(in_groups, forward(xp, evaluate, take, network, gates, x))
-        return summed_values
-
-    return values
+    operations = Operations(network, torch.device("cpu"))
+    return lambda x: operations.hard(coefficients, x)
 
 
 def _ordinary(network: Model, learned: Learned) -> Callable[[torch.Tensor], torch.Tensor]:
