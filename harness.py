@@ -570,9 +570,9 @@ def time_rows(record: Record, workload: Workload, forms: dict[str, Executable], 
         if "c" in rows and isinstance(compiled, CompiledCircuit):
             works["c again"] = works["c"]
             arms["c again"] = works["c"].start(second_copy(compiled, Path(folder)))
-        samples = {name: one.of(works[name].n_items) for name, one in time_arms(arms, protocol, rng).items()}
+        samples = {name: one.of(works[name].n_items) for name, one in time_arms(arms, protocol, rng).samples.items()}
         few = Protocol(max(2, timing.blocks // 4), timing.sample_seconds, 0.0)
-        whole = time_arms({name: works[name].whole(forms[name]) for name in rows}, few, rng)
+        whole = time_arms({name: works[name].whole(forms[name]) for name in rows}, few, rng).samples
     baseline = min((samples[name] for name in rows if name in NETWORK_BACKENDS), key=_median_ns, default=None)
     for name, row in rows.items():
         ns = samples[name].ns

@@ -64,7 +64,7 @@ def show_circuit(path: Path, blocks: int, with_naive: bool, console: Console) ->
         if isinstance(form, CompiledCircuit):
             arms[f"{name} numbers"] = predicting(form, items)
             arms[f"{name} one"] = predicting(form, items[:1])
-    samples = time_arms(arms, Protocol(blocks, 0.01, 0.1), np.random.default_rng(0))
+    samples = time_arms(arms, Protocol(blocks, 0.01, 0.1), np.random.default_rng(0)).samples
     title = f"{circuit.netlist.n_gates} gates: million items/s from packed bits and from bytes, us of one item"
     caption = f"{N_ITEMS} items, one thread, median of {blocks} blocks"
     table = Table(title=title, caption=caption, box=box.SIMPLE, pad_edge=False)

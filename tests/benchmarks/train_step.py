@@ -117,7 +117,7 @@ def step_times(cases, forms, blocks: int, threads: int, console: Console) -> Non
             built, gates = create(network, *rest, engine, kernels, threads), network.n_gates
             compiled[name] = built.prepare(None, 1)
             arms[name] = arm(built)
-        samples = time_arms(arms, Protocol(blocks, 0.0, 0.0), np.random.default_rng(0))
+        samples = time_arms(arms, Protocol(blocks, 0.0, 0.0), np.random.default_rng(0)).samples
         ms = {name: float(np.median(sample.ns)) / 1e6 for name, sample in samples.items()}
         first = next(iter(ms.values()))
         table.add_row(
