@@ -40,7 +40,7 @@ from codegen.circuit import Circuit
 from codegen.encoder import Encoder
 from codegen.equivalence import compare
 from codegen.lower_readout import lowered
-from codegen.measure import Protocol, Samples, pinned, quickest, ratio, time_arms
+from codegen.measure import Protocol, Samples, check_outputs, pinned, quickest, ratio, time_arms
 from codegen.passes import lut_count
 from codegen.toolchain import CompileTimeoutError, NoCompilerError, ToolchainError
 from methods import ENGINES, METHODS, MethodError, Problem, UnsuitableError, thresholds
@@ -572,7 +572,10 @@ def time_rows(record: Record, workload: Workload, forms: dict[str, Executable], 
             arms["c again"] = works["c"].start(second_copy(compiled, Path(folder)))
         samples = {name: one.of(works[name].n_items) for name, one in time_arms(arms, protocol, rng).samples.items()}
         few = Protocol(max(2, timing.blocks // 4), timing.sample_seconds, 0.0)
-        whole = time_arms({name: works[name].whole(forms[name]) for name in rows}, few, rng).samples
+        whole_arms = {name: works[name].whole(forms[name]) for name in rows}
+        whole = time_arms(whole_arms, few, rng).samples
+        if all(row.exact for row in rows.values()):  # there is an oracle
+            check_outputs({**arms, **{f"{name} from arrays": arm for name, arm in whole_arms.items()}})
     baseline = min((samples[name] for name in rows if name in NETWORK_BACKENDS), key=_median_ns, default=None)
     for name, row in rows.items():
         ns = samples[name].ns

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from typing import Protocol as Interface
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,29 @@ MOST_BLOCKS = 2
 
 _STAT = Path("/proc/stat")
 _STEAL_FIELD = 8  # of a line of _STAT, in ticks; see proc(5)
+
+
+class CheckedRun(Interface):
+    """A Run that knows what it should have computed."""
+
+    def __call__(self, times: int, /) -> None:
+        """Run the work the given number of times."""
+
+    def where_wrong(self) -> str | None:
+        """Where what the last call computed is not what the oracle says, None if it is right throughout. Asked for once, after
+        the last call."""
+
+
+class WrongOutputError(RuntimeError):
+    """What was timed is not what the oracle says, so that its time means nothing. wrong: where, by the name of the arm."""
+
+    def __init__(self, wrong: dict[str, str]) -> None:
+        super().__init__(wrong)
+        self.wrong = wrong
+
+    def __str__(self) -> str:
+        said = "; ".join(f"{name}: {where}" for name, where in self.wrong.items())
+        return f"Expected the last timed run to leave what the oracle says, found others. {said}. These times mean nothing."
 
 
 @dataclass(frozen=True)
@@ -97,7 +121,7 @@ class Ratio:
 
 
 def time_arms(arms: Mapping[str, Run], protocol: Protocol, rng: np.random.Generator) -> Timed:
-    """Time every arm in every block. Call it under `pinned`.
+    """Time every arm in every block. Call it under `pinned`, and check_outputs afterwards on arms that have an oracle.
 
     After the protocol's blocks more follow while more than FLAGGED_SHARE of them are flagged, whatever the times are.
     """
@@ -112,6 +136,13 @@ def time_arms(arms: Mapping[str, Run], protocol: Protocol, rng: np.random.Genera
                 ns[name].append(_sample(arms[name], loops[name]))
             blocks.append(before.until(_Counters.now()))
     return Timed({name: Samples(np.array(ns[name]), loops[name]) for name in arms}, tuple(blocks))
+
+
+def check_outputs(arms: Mapping[str, CheckedRun]) -> None:
+    """Hold what the last run of each arm computed to the oracle. Raises WrongOutputError that names all that are wrong."""
+    wrong = {name: where for name, arm in arms.items() if (where := arm.where_wrong()) is not None}
+    if wrong:
+        raise WrongOutputError(wrong)
 
 
 def ratio(reference: Samples, arm: Samples) -> Ratio:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.encoder import Encoder
+from codegen.measure import CheckedRun
 
 Bits = NDArray[np.bool_]
 
@@ -78,10 +79,10 @@ class Workload(Protocol):
     def part(self, n_items: int) -> "Workload":
         """Its first items, for back ends that take long over all of them; all of it where there are no parts, as of a board."""
 
-    def start(self, executable: Any) -> Callable[[int], None]:
+    def start(self, executable: Any) -> CheckedRun:
         """Put the work into a back end; the result runs it the given number of times, and is all that is timed."""
 
-    def whole(self, executable: Any) -> Callable[[int], None]:
+    def whole(self, executable: Any) -> CheckedRun:
         """The same from the caller's own arrays and back to them, conversions included."""
 
     def verify(self, executable: Any, quick: bool) -> "Verification":

@@ -5,7 +5,6 @@ is the cell itself.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Any, Literal
@@ -14,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from codegen.backends import Stepper
 from codegen.encoder import Encoder
 from tasks.base import Bits, Boards, Learned, Split, TaskError, Verification
 
 N_NEIGHBOURHOODS = 512
+_CHECKED_CELLS = 1 << 22  # that the oracle steps after a timing: a tenth of a second of its work
 
 
 @dataclass(frozen=True)
@@ -102,18 +103,11 @@ class BoardWorkload:
     def part(self, n_items: int) -> "BoardWorkload":  # noqa: ARG002
         return self
 
-    def start(self, executable: Any) -> Callable[[int], None]:
-        run_steps: Callable[[int], None] = executable.stepper(self.board, self.torus).run
-        return run_steps
+    def start(self, executable: Any) -> "_Steps":
+        return _Steps(self, executable.stepper(self.board, self.torus))
 
-    def whole(self, executable: Any) -> Callable[[int], None]:
-        def run_whole(times: int) -> None:
-            for _ in range(times):
-                stepper = executable.stepper(self.board, self.torus)
-                stepper.run(1)
-                stepper.board()
-
-        return run_whole
+    def whole(self, executable: Any) -> "_WholeSteps":
+        return _WholeSteps(self, executable)
 
     def verify(self, executable: Any, quick: bool) -> Verification:
         """Compare with the oracle: one step of the soup; and, unless quick, ten, and ten of small boards with both edges."""
@@ -129,11 +123,62 @@ class BoardWorkload:
             same = stepper.board() == run(board, self.rule, torus, steps)
             n_checked += same.size
             n_equal += int(same.sum())
-            if where is None and not same.all():
-                row, column = np.argwhere(~same)[0]
-                edges = "torus" if torus else "dead edges"
-                where = f"cell ({row}, {column}) of a {board.shape[0]}x{board.shape[1]} board ({edges}) after {steps} steps"
+            where = where or _where_not(same, torus, steps)
         return Verification(n_checked, n_equal, where)
+
+
+def _where_not(same: Bits, torus: bool, steps: int) -> str | None:
+    """The first cell of a board that is not the same, None if all are."""
+    if same.all():
+        return None
+    row, column = np.argwhere(~same)[0]
+    edges = "torus" if torus else "dead edges"
+    return f"cell ({row}, {column}) of a {same.shape[0]}x{same.shape[1]} board ({edges}) after {steps} steps"
+
+
+@dataclass
+class _Steps:
+    """A board inside a back end, a codegen.measure.CheckedRun.
+
+    A timing takes it through more generations than the oracle could follow. So the board that it leaves is stepped on, as often
+    as by the last call or as many cells as _CHECKED_CELLS allow, and the oracle steps the same board.
+    """
+
+    work: BoardWorkload
+    stepper: Stepper
+    steps: int = 1  # of the last call
+
+    def __call__(self, times: int) -> None:
+        self.stepper.run(times)
+        self.steps = times
+
+    def where_wrong(self) -> str | None:
+        left = self.stepper.board().copy()
+        steps = max(1, min(self.steps, _CHECKED_CELLS // left.size))
+        self.stepper.run(steps)
+        same = self.stepper.board() == run(left, self.work.rule, self.work.torus, steps)
+        return _where_not(same, self.work.torus, steps)
+
+
+@dataclass
+class _WholeSteps:
+    """A generation of the caller's board, given back, a codegen.measure.CheckedRun. last: the board, None before the first."""
+
+    work: BoardWorkload
+    executable: Any
+    last: Bits | None = None
+
+    def __call__(self, times: int) -> None:
+        for _ in range(times):
+            self.last = None  # its memory serves the next, as a caller's would
+            stepper = self.executable.stepper(self.work.board, self.work.torus)
+            stepper.run(1)
+            self.last = stepper.board()
+
+    def where_wrong(self) -> str | None:
+        work = self.work
+        assert self.last is not None
+        return _where_not(self.last == run(work.board, work.rule, work.torus, 1), work.torus, 1)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """The work of tasks whose items do not depend on each other: rows of inputs, evaluated in bulk."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.backends import Batch
 from codegen.encoder import Encoder
 from codegen.readout import to_binary
 from tasks.base import Bits, Predictor, Verification
@@ -39,21 +39,11 @@ class RowsWorkload:
         features = None if self.features is None else self.features[:n_items]
         return replace(self, bits=self.bits[:n_items], answers=self.answers[:n_items], features=features)
 
-    def start(self, executable: Any) -> Callable[[int], None]:
-        run_times: Callable[[int], None] = executable.batch(self.bits).run
-        return run_times
+    def start(self, executable: Any) -> "_Evaluations":
+        return _Evaluations(self, executable.batch(self.bits))
 
-    def whole(self, executable: Any) -> Callable[[int], None]:
-        def run(times: int) -> None:
-            for _ in range(times):
-                if self.features is None or self.encoder is None:
-                    executable.evaluate(self.bits)
-                elif isinstance(executable, Predictor):
-                    executable.predict(self.features)
-                else:
-                    executable.evaluate(self.encoder.encode(self.features))
-
-        return run
+    def whole(self, executable: Any) -> "_WholeEvaluations":
+        return _WholeEvaluations(self, executable)
 
     def verify(self, executable: Any, quick: bool) -> Verification:
         """Compare all timed rows with the answers after one run; and, unless quick, after two, and small numbers of rows.
@@ -69,13 +59,18 @@ class RowsWorkload:
             same = batch.outputs() == self.answers[:count]
             if self.features is not None and isinstance(executable, Predictor):
                 predicted = executable.predict(self.features[:count])
-                same &= to_binary(predicted, 1 << same.shape[1]) == self.answers[:count]
-            right = same.all(axis=1)
-            n_equal += int(right.sum())
-            if where is None and not right.all():
-                row = int(np.argmin(right))
-                where = f"{self._name(row)}, output {np.argmin(same[row])}"
+                same &= _same_bits(predicted, self.answers[:count])
+            n_equal += int(same.all(axis=1).sum())
+            where = where or self.where_not(same)
         return Verification(sum(counts), n_equal, where)
+
+    def where_not(self, same: Bits) -> str | None:
+        """The first row that has an output that is not the same, bool (row, output), and the output; None if all are."""
+        right = same.all(axis=1)
+        if right.all():
+            return None
+        row = int(np.argmin(right))
+        return f"{self._name(row)}, output {np.argmin(same[row])}"
 
     def _name(self, row: int) -> str:
         """The row's bits as a number, input 0 the last digit, or its place where that would be too long to read."""
@@ -83,6 +78,52 @@ class RowsWorkload:
         if len(bits) > _NAMED_BY_BITS:
             return f"{self.item} {row}"
         return f"{self.item} 0b{''.join(str(int(bit)) for bit in bits[::-1])}"
+
+
+def _same_bits(numbers: NDArray[np.int32], answers: Bits) -> Bits:
+    """Which bits of numbers, (row,), are those of answers, bool (row, answer); none of a number that has others besides."""
+    n_answers = answers.shape[1]
+    return (to_binary(numbers, 1 << n_answers) == answers) & (numbers >> n_answers == 0)[:, None]
+
+
+@dataclass
+class _Evaluations:
+    """The rows inside a back end, a codegen.measure.CheckedRun."""
+
+    work: RowsWorkload
+    batch: Batch
+
+    def __call__(self, times: int) -> None:
+        self.batch.run(times)
+
+    def where_wrong(self) -> str | None:
+        return self.work.where_not(self.batch.outputs() == self.work.answers)
+
+
+@dataclass
+class _WholeEvaluations:
+    """The rows from the caller's arrays and back, a codegen.measure.CheckedRun. last: bool (row, answer), or int32 (row,) of a
+    back end that gives numbers; None before the first evaluation."""
+
+    work: RowsWorkload
+    executable: Any
+    last: NDArray[Any] | None = None
+
+    def __call__(self, times: int) -> None:
+        work, executable = self.work, self.executable
+        for _ in range(times):
+            self.last = None  # its memory serves the next, as a caller's would
+            if work.features is None or work.encoder is None:
+                self.last = executable.evaluate(work.bits)
+            elif isinstance(executable, Predictor):
+                self.last = executable.predict(work.features)
+            else:
+                self.last = executable.evaluate(work.encoder.encode(work.features))
+
+    def where_wrong(self) -> str | None:
+        answers = self.work.answers
+        assert self.last is not None
+        return self.work.where_not(self.last == answers if self.last.ndim == 2 else _same_bits(self.last, answers))
 
 
 def repeated(n_rows: int, least: int = LEAST_ROWS, seed: int = 0) -> NDArray[np.intp]:

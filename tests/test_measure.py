@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pickle
 from itertools import permutations
 from types import SimpleNamespace
 
@@ -15,6 +16,8 @@ from codegen.measure import (
     Protocol,
     Ratio,
     Samples,
+    WrongOutputError,
+    check_outputs,
     noise_floor,
     pinned,
     quickest,
@@ -296,6 +299,17 @@ def test_the_noise_floor_is_the_same_for_exchanged_copies_and_hides_their_own_di
     assert floor == pytest.approx(noise_floor(again, reference), rel=1e-9)
     assert floor > 0
     assert verdict(ratio(reference, again), floor) == "~"
+
+
+def test_outputs_that_are_wrong_are_named_by_arm_and_place():
+    def arm(where):
+        return SimpleNamespace(where_wrong=lambda: where)
+
+    check_outputs({"a": arm(None)})
+    with pytest.raises(WrongOutputError, match="b: row 3; c: row 5") as caught:
+        check_outputs({"a": arm(None), "b": arm("row 3"), "c": arm("row 5")})
+    assert caught.value.wrong == {"b": "row 3", "c": "row 5"}
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 @needs_affinity
