@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -51,6 +52,18 @@ class Compiler:
         return "c99"
 
 
+# How gcc and clang say for which processor they compile, in the command of the compiler proper that -### shows.
+_PROCESSOR = re.compile(r'-m(?:arch|cpu)=(?!native)([\w.+-]+)|"-target-cpu" "([\w.+-]+)"')
+
+
+@cache
+def native_processor(compiler: Compiler) -> str | None:
+    """The processor that the compiler takes this machine for, as rocketlake; None if it does not say."""
+    shown = _run([*compiler.command, *compiler.native, "-###", "-E", "-x", "c", os.devnull])
+    found = _PROCESSOR.search(shown.stderr) if shown is not None else None
+    return next(filter(None, found.groups())) if found else None
+
+
 @dataclass(frozen=True)
 class Library:
     """A compiled shared library. compile_seconds is the time of the compilation itself, also when it came from the cache."""
@@ -89,11 +102,17 @@ def _probe(wanted: str, path: str) -> Compiler:
 
 def _output(command: list[str]) -> str:
     """What the command prints, or nothing if it fails."""
+    done = _run(command)
+    return done.stdout if done is not None else ""
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str] | None:
+    """The command after it has run, None if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+        return None
+    return done if done.returncode == 0 else None
 
 
 def compile_library(source: str, flags: tuple[str, ...], timeout_seconds: float = 600, native: bool = True) -> Library:

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from codegen.cache import cache_dir
-from codegen.toolchain import Compiler, CompileTimeoutError, NoCompilerError, ToolchainError, compile_library, find_compiler
+from codegen.toolchain import (
+    Compiler,
+    CompileTimeoutError,
+    NoCompilerError,
+    ToolchainError,
+    compile_library,
+    find_compiler,
+    native_processor,
+)
 
 ANSWER = "int answer(void) { return 42; }\n"
 
@@ -179,6 +187,29 @@ def test_compiler_may_be_given_with_arguments(monkeypatch):
 )
 def test_isa_is_the_widest_that_the_macros_name(macros, isa):
     assert Compiler(("cc",), "", (), frozenset(macros)).isa == isa
+
+
+GCC_SHOWS = """Using built-in specs.
+COLLECT_GCC_OPTIONS='-march=native' '-E'
+ /usr/lib/cc1 -E -quiet "-march=rocketlake" -mmmx "--param=l1-cache-size=48" "-mtune=rocketlake" -dumpbase null
+"""
+GCC_ARM_SHOWS = "COLLECT_GCC_OPTIONS='-mcpu=native'\n /usr/lib/cc1 -E -quiet -mcpu=neoverse-n1+crypto+ssbs"
+CLANG_SHOWS = 'clang version 14\n "clang" "-cc1" "-triple" "x86_64" "-E" "-target-cpu" "apple-m1" "-target-feature" "+avx2"'
+
+
+@pytest.mark.parametrize(
+    ("shown", "processor"),
+    [(GCC_SHOWS, "rocketlake"), (GCC_ARM_SHOWS, "neoverse-n1+crypto+ssbs"), (CLANG_SHOWS, "apple-m1"), ("cc: no -###", None)],
+)
+def test_the_processor_that_native_means_is_read_from_what_the_compiler_shows(tmp_path, shown, processor):
+    script = tmp_path / "cc"
+    script.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{shown}\nEND\n")
+    script.chmod(0o755)
+    assert native_processor(Compiler((str(script),), "fake", ("-march=native",), frozenset())) == processor
+
+
+def test_a_compiler_that_does_not_show_its_processor_has_none():
+    assert native_processor(Compiler(("false",), "fake", (), frozenset())) is None
 
 
 def test_two_processes_may_compile_the_same_thing_at_once(tmp_path, fake_compiler):
