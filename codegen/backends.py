@@ -19,6 +19,7 @@ from codegen import emit_numba
 from codegen.emit_c import LANES, WHOLE, count_operators, emit_c, emit_stencil, widest_gate
 from codegen.emit_items import MAX_ANSWER_BITS
 from codegen.encoder import Encoder
+from codegen.interfaces import Batch, Bits, Stepper
 from codegen.netlist import Netlist
 from codegen.pack import WORD, aligned_words, pack_board, pack_items, unpack_board, unpack_items
 from codegen.passes import NAIVE, OPTIMISE_TERNARY, OPTIMISE_TWO_INPUT, Pass, PassReport, lower, run
@@ -27,31 +28,9 @@ from codegen.simulate import check_bits, simulate
 from codegen.stencil import is_stencil
 from codegen.toolchain import Library, compile_library, find_compiler
 
-Bits = NDArray[np.bool_]
-
 _Number = TypeVar("_Number", np.int32, np.float32, np.bool_)
 
 _NAME = "gatebench"  # prefix of the functions in every library
-
-
-class Stepper(Protocol):
-    """A board inside a back end: steps without conversion, so that only the steps are timed."""
-
-    def run(self, steps: int) -> None:
-        """Advance the board by `steps` generations."""
-
-    def board(self) -> Bits:
-        """The board now, bool (height, width)."""
-
-
-class Batch(Protocol):
-    """Items inside a back end, in its own layout: evaluated without conversion, so that only the evaluation is timed."""
-
-    def run(self, times: int) -> None:
-        """Evaluate the whole circuit on every item, `times` times over."""
-
-    def outputs(self) -> Bits:
-        """What the last run computed, bool (item, output); all false before the first."""
 
 
 @dataclass(frozen=True)
@@ -475,9 +454,14 @@ BACKENDS: dict[str, Callable[..., CircuitExecutable]] = {
 def second_copy(circuit: CompiledCircuit, folder: Path) -> CompiledCircuit:
     """The same library loaded a second time, for an A/A comparison: equal code at another address."""
     assert circuit.facts.library is not None
-    second = copy.copy(circuit)
-    second._load(Path(shutil.copy(circuit.facts.library.path, folder / "second_copy.so")))
-    return second
+    return on_library(circuit, Path(shutil.copy(circuit.facts.library.path, folder / "second_copy.so")))
+
+
+def on_library(circuit: CompiledCircuit, library: Path) -> CompiledCircuit:
+    """The circuit in another library, that has its functions by the same names. Raises AttributeError where it has not."""
+    other = copy.copy(circuit)
+    other._load(library)
+    return other
 
 
 def _evaluated(batch: Batch) -> Bits:

@@ -133,7 +133,7 @@ def _run_gate(typing: Any, values: Any, out: Any, a: Any, b: Any, c: Any, terms:
     return types.void(values, place, place, place, place, terms, place), generate
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _assign_slots(n_inputs, fan_in, arity, outputs):
     n_gates = len(arity)
     last_reader = np.full(n_inputs + n_gates, -1, np.int64)
@@ -170,7 +170,7 @@ def _assign_slots(n_inputs, fan_in, arity, outputs):
     return slots, slot_of, n_slots
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _run_gates(table, slots, values, words):
     """Evaluate every gate on values[slot, :words]. A gate may write the slot that it reads: lanes are independent."""
     stride = values.shape[1]
@@ -181,7 +181,7 @@ def _run_gates(table, slots, values, words):
             _run_gate(values, out + w, a + w, b + w, c + w, _TERMS, gate_table)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _evaluate(table, slots, outputs, inverted, values, blocks, out, times):
     n_blocks, n_inputs, words = blocks.shape
     for _ in range(times):
@@ -196,7 +196,7 @@ def _evaluate(table, slots, outputs, inverted, values, blocks, out, times):
                     out[block, output, w] = values[outputs[output], w] ^ flip
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _step_board(table, slots, output, inverted, values, rows, band, width, torus, steps):
     """Rows are handled `band` at a time, side by side in a slot."""
     height, words = rows.shape
@@ -225,7 +225,7 @@ def _step_board(table, slots, output, inverted, values, rows, band, width, torus
     return now
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _shifted(row, width, torus, out):
     """The cells west of, at and east of each cell of a packed row, into out[0], out[1], out[2]."""
     words = len(row)

@@ -9,18 +9,17 @@ import gc
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from typing import Protocol as Interface
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
-Run = Callable[[int], None]  # runs the work the given number of times
+from codegen.interfaces import CheckedRun, Run
 
 # What a block may see before it is flagged: so much of its time stolen by the hypervisor, and so many involuntary context
 # switches a second, besides one. A processor to oneself gives none to a few; one that is shared with a busy process, about 100.
@@ -31,17 +30,6 @@ MOST_BLOCKS = 2
 
 _STAT = Path("/proc/stat")
 _STEAL_FIELD = 8  # of a line of _STAT, in ticks; see proc(5)
-
-
-class CheckedRun(Interface):
-    """A Run that knows what it should have computed."""
-
-    def __call__(self, times: int, /) -> None:
-        """Run the work the given number of times."""
-
-    def where_wrong(self) -> str | None:
-        """Where what the last call computed is not what the oracle says, None if it is right throughout. Asked for once, after
-        the last call."""
 
 
 class WrongOutputError(RuntimeError):

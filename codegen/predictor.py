@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.backends import Bits, CompiledCircuit, compiler_flags, pipeline
+from codegen.backends import CompiledCircuit, compiler_flags, pipeline
 from codegen.circuit import Circuit
 from codegen.emit_c import LANES
+from codegen.interfaces import Bits
 from codegen.lower_readout import compilable
 from codegen.passes import run
 from codegen.simulate import check_bits

@@ -1,5 +1,6 @@
 """One timing at a time on a machine, and none while other work runs: their times would be of each other."""
 
+import itertools
 import shlex
 import tempfile
 import time
@@ -34,21 +35,31 @@ class Alone:
     waited_seconds: float
 
 
+def stand_aside(folder: Path | None = None) -> None:
+    """Wait while another process times. Work that takes long calls it now and then, so that nobody's times are beside it."""
+    with filelock.FileLock(_lock_path(folder), mode=0o666).acquire(poll_interval=_POLL_SECONDS):
+        pass
+
+
 @contextmanager
 def alone(
     max_load: float,
+    patience_seconds: float = 0.0,
     force: bool = False,
     waiting: Callable[[str], None] | None = None,
     folder: Path | None = None,
+    name: str | None = None,
 ) -> Iterator[Alone]:
     """Be the only one that times on this machine, whoever the others are.
 
     max_load: how many processors other processes may keep busy, measured now: what this process has computed before does not
-    count, as it does in a load average. force: time all the same, and say so. waiting: told once which process times already, if
-    one does. folder: one that all users of the machine share; by default that of temporary files. Raises BusyMachineError. A
-    process that ends in any way gives the lock free.
+    count, as it does in a load average. patience_seconds: how long to wait until they are few enough, for work that stands aside.
+    force: time all the same, and say so. waiting: told once which process times already, if
+    one does. folder: one that all users of the machine share; by default that of temporary files. name: what those who wait are
+    told of this timing, by default the command of the process. Raises BusyMachineError. A process that ends in any way gives the
+    lock free.
     """
-    lock = filelock.FileLock(_shared_folder(folder or Path(tempfile.gettempdir())) / _LOCK, mode=0o666)
+    lock = filelock.FileLock(_lock_path(folder), mode=0o666)
     started = time.perf_counter()
     try:
         lock.acquire(timeout=0)
@@ -58,16 +69,20 @@ def alone(
         lock.acquire(poll_interval=_POLL_SECONDS)
     try:
         waited = time.perf_counter() - started
-        Path(lock.lock_file).write_text(_this_process())
-        for seconds in _WINDOWS_SECONDS:
+        Path(lock.lock_file).write_text(_this_process(name))
+        begun = time.perf_counter()
+        for seconds in itertools.chain(_WINDOWS_SECONDS, itertools.repeat(_WINDOWS_SECONDS[-1])):
             load = others_load(seconds)
             if load <= max_load:
                 break
-        else:
-            if not force:
+            if seconds < _WINDOWS_SECONDS[-1]:
+                continue  # a burst, perhaps
+            if force:
+                break
+            if time.perf_counter() - begun > patience_seconds:
                 raise BusyMachineError(
                     f"Expected other processes to keep at most {max_load:g} processors busy while timing, found {load:.2f}."
-                    " Wait for them or end them, allow more, or force the timing."
+                    " Wait for them or end them, allow more (timing.max_load), or time all the same (timing.force=true)."
                 )
         yield Alone(load, load > max_load, waited)
     finally:
@@ -83,19 +98,19 @@ def others_load(seconds: float) -> float:
     return max(0.0, (busy - own_seconds) / elapsed)
 
 
-def _shared_folder(around: Path) -> Path:
-    folder = around / _FOLDER
+def _lock_path(around: Path | None) -> Path:
+    folder = (around or Path(tempfile.gettempdir())) / _FOLDER
     try:
         folder.mkdir()
         folder.chmod(0o777)  # whatever the umask is
     except FileExistsError:
         pass
-    return folder
+    return folder / _LOCK
 
 
-def _this_process() -> str:
+def _this_process(name: str | None) -> str:
     me = psutil.Process()
-    return f"process {me.pid} of {me.username()}: {shlex.join(me.cmdline())}"
+    return f"process {me.pid} of {me.username()}: {shlex.join(me.cmdline()) if name is None else name}"
 
 
 def _holder(path: Path) -> str:

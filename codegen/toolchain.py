@@ -1,4 +1,4 @@
-"""The C compiler as a function: source and flags in, shared library out, kept in a content-addressed cache."""
+"""The C compiler as a function: source and flags in, library or program out, kept in a content-addressed cache."""
 
 import hashlib
 import json
@@ -66,7 +66,8 @@ def native_processor(compiler: Compiler) -> str | None:
 
 @dataclass(frozen=True)
 class Library:
-    """A compiled shared library. compile_seconds is the time of the compilation itself, also when it came from the cache."""
+    """A compiled shared library, or a program. compile_seconds is the time of the compilation itself, also when it came from the
+    cache."""
 
     path: Path
     compile_seconds: float
@@ -122,11 +123,21 @@ def compile_library(source: str, flags: tuple[str, ...], timeout_seconds: float 
     shared file system never hands one machine's code to another. Raises ToolchainError with the compiler's own words.
     """
     compiler = find_compiler()
-    arguments = (*compiler.command, *flags, *(compiler.native if native else ()), "-shared", "-fPIC")
+    return _built(source, (*flags, *(compiler.native if native else ()), "-shared", "-fPIC"), ".so", timeout_seconds)
+
+
+def compile_program(source: str, flags: tuple[str, ...], timeout_seconds: float = 600) -> Library:
+    """The same of C source with a main function, to a program for the machines that the flags name."""
+    return _built(source, flags, "", timeout_seconds)
+
+
+def _built(source: str, flags: tuple[str, ...], suffix: str, timeout_seconds: float) -> Library:
+    compiler = find_compiler()
+    arguments = (*compiler.command, *flags)
     identity = json.dumps([source, arguments, compiler.version, sorted(compiler.macros)])
     folder = cache_dir() / "libraries"
     folder.mkdir(parents=True, exist_ok=True)
-    library = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.so"
+    library = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}{suffix}"
     report = library.with_suffix(".json")
     if not (library.exists() and report.exists()):
         _compile(source, arguments, library, report, timeout_seconds)
@@ -140,10 +151,10 @@ def compile_library(source: str, flags: tuple[str, ...], timeout_seconds: float 
 def _compile(source: str, arguments: tuple[str, ...], library: Path, report: Path, timeout_seconds: float) -> None:
     # Built aside and moved into place, report last, so that two jobs may compile the same thing at once.
     with tempfile.TemporaryDirectory(dir=library.parent) as aside:
-        c_file, built = Path(aside, "circuit.c"), Path(aside, "circuit.so")
+        c_file, built = Path(aside, "circuit.c"), Path(aside, f"circuit{library.suffix}")
         c_file.write_text(source)
         command = [*arguments, str(c_file), "-o", str(built)]
-        shown = shlex.join([*arguments, "circuit.c", "-o", "circuit.so"])
+        shown = shlex.join([*arguments, c_file.name, "-o", built.name])
         start = time.perf_counter()
         # A session of its own: a time-out or Ctrl-C must end what the driver started (cc1, as, ld), not only the driver.
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:

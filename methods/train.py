@@ -114,12 +114,14 @@ def train(
     seed: int,
     path: Path,
     on_evaluation: Callable[[Evaluation], None] = lambda _: None,
+    between: Callable[[], None] = lambda: None,
 ) -> Progress:
     """Train on items, judged on validation, until exact for good, no better for long, or the budget is spent.
 
     `exact` is the discretised network right on every validation item. A checkpoint found at path is continued, to the same
     result to the bit as an unbroken run. It is written every checkpoint_seconds, when the run is interrupted, and at the
-    end, so that what comes after the training can fail without costing it.
+    end, so that what comes after the training can fail without costing it. between is called between runs of steps, and may
+    wait; that time is not counted.
     Raises DivergedError if the loss is not finite and CheckpointError if the checkpoint is unusable.
     """
     progress = Progress()
@@ -135,6 +137,9 @@ def train(
     last_evaluation, in_steps = progress.step, 0.0
     with _interrupt_later() as interrupted:
         while not _done(progress, config) and not interrupted():
+            paused = time.perf_counter()
+            between()
+            started += time.perf_counter() - paused
             n = _chunk(progress, config)
             before = engine.state()
             begun = time.perf_counter()

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from reports.record import COLUMNS, Record, Row, tidy
 
-FORMATS = ("rich", "csv", "md", "json")
+EXPORTS = ("csv", "md", "json")
+FORMATS = ("rich", *EXPORTS)
 _FACT_COLUMNS = 66  # beside the facts' names, in a terminal of 80
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from codegen.backends import BACKENDS, Stepper
+from codegen.backends import BACKENDS
 from codegen.circuit import Circuit
+from codegen.interfaces import Stepper
 from codegen.lower_readout import lowered
 from codegen.toolchain import ToolchainError
 from reports.record import Record

@@ -8,7 +8,8 @@ from typing import Any
 
 from codegen.whole_file import write_whole
 
-SCHEMA = 3
+SCHEMA = 4
+_READABLE = (3, 4)  # a record of schema 3 only lacks fields that may be empty
 FILE = "record.json"
 
 
@@ -65,10 +66,12 @@ class Row:
     """One back end of a job. Absent values are None: the row's status and reason say why.
 
     isa: what its words are. batch: items at once, where it has a choice. gates, depth: of the circuit it runs. operators:
-    bitwise operators a word. exact: it agreed with both oracles, the circuit's and the task's, on every item checked; None
-    where there is no circuit to agree with. ns_per_item, ns_per_item_min: median and least of ns_samples, nanoseconds an item
-    in each block of `loops` runs on items_timed items.
-    ratio: times faster than the fastest neural-network row, with a 95 % interval.
+    bitwise operators a word. c_bytes: of the C text. instructions_per_item: counted by valgrind, of the same circuit compiled
+    for AVX2 (see codegen.instructions). exact: it agreed with both oracles, the circuit's and the task's, on every item
+    checked; None where there is no circuit to agree with. ns_per_item, ns_per_item_min: median and least of ns_samples,
+    nanoseconds an item in each block of `loops` runs on items_timed items. ratio: times faster than the fastest neural-
+    network row, with a 95 % interval. versus_c: faster or slower than the row c, or "~" where that cannot be said (see
+    codegen.measure.verdict).
     """
 
     backend: str
@@ -85,6 +88,8 @@ class Row:
     compile_command: str | None = None
     source_file: str | None = None
     passes: list[dict[str, Any]] = field(default_factory=list)
+    c_bytes: int | None = None
+    instructions_per_item: float | None = None
     items_checked: int | None = None
     exact: bool | None = None
     compiled_accuracy: float | None = None
@@ -94,16 +99,31 @@ class Row:
     ratio: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
+    versus_c: str | None = None
     loops: int | None = None
     items_timed: int | None = None
     ns_samples: list[float] = field(default_factory=list)
 
 
 @dataclass
+class Conditions:
+    """What a timing ran beside. load: processors that other work kept busy when it began. forced: that was more than
+    timing.max_load. waited_seconds: for other timings. flagged: how many of the blocks were disturbed (see
+    codegen.measure.Block, of which each is the fields)."""
+
+    load: float
+    forced: bool
+    waited_seconds: float
+    flagged: int
+    blocks: list[dict[str, Any]]
+
+
+@dataclass
 class Record:
     """A job: what it was, what came out, where and when. choices: what the command line, or the experiment's sweep, set for
-    this job. noise_floor: the 95 % half-width of the ratio of one library to its
-    own second copy, a fraction; a smaller difference between rows is no difference."""
+    this job. noise_floor: the 95 % half-width of the ratio of one library to its own second copy, a fraction; a smaller
+    difference between rows is no difference. log: the end of the log of a job that did not end as it should. trained_in: the
+    folder of its training, beside its own."""
 
     key: str
     status: str
@@ -120,11 +140,14 @@ class Record:
     command: str
     choices: dict[str, str] = field(default_factory=dict)
     reason: str | None = None
+    log: str | None = None
+    trained_in: str | None = None
     item: str | None = None
     training: Training | None = None
     circuit_file: str | None = None
     rows: list[Row] = field(default_factory=list)
     noise_floor: float | None = None
+    conditions: Conditions | None = None
     schema: int = SCHEMA
 
     def row(self, backend: str) -> Row | None:
@@ -144,14 +167,23 @@ class Record:
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise RecordError(f"{path} is not readable as a record: {error}. Delete its folder, or run the job again.") from error
         schema = data.get("schema") if isinstance(data, dict) else None
-        if schema != SCHEMA:
-            raise RecordError(f"{path} has record schema {schema!r}; this release reads {SCHEMA}. Run the job again.")
+        if schema not in _READABLE:
+            newer = isinstance(schema, int) and schema > SCHEMA
+            advice = "Update Gatebench." if newer else "Run the job again."
+            raise RecordError(f"{path} has record schema {schema!r}; this release reads {_said(_READABLE)}. {advice}")
         try:
             training = data.pop("training")
             rows = data.pop("rows")
+            conditions = data.pop("conditions", None)
+            data["schema"] = SCHEMA
+            data["conditions"] = Conditions(**conditions) if conditions else None
             return cls(training=Training(**training) if training else None, rows=[Row(**row) for row in rows], **data)
         except (TypeError, KeyError) as error:
             raise RecordError(f"{path} is no complete record: {error}. Run the job again.") from error
+
+
+def _said(versions: tuple[int, ...]) -> str:
+    return " and ".join(map(str, versions))
 
 
 def read_all(runs: Path) -> Iterator[Record | RecordError]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.encoder import Encoder
-from codegen.measure import CheckedRun
+from codegen.interfaces import CheckedRun
 
 Bits = NDArray[np.bool_]
 

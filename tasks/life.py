@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from codegen.backends import Stepper
 from codegen.encoder import Encoder
+from codegen.interfaces import Stepper
 from tasks.base import Bits, Boards, Learned, Split, TaskError, Verification
 
 N_NEIGHBOURHOODS = 512
@@ -138,7 +138,7 @@ def _where_not(same: Bits, torus: bool, steps: int) -> str | None:
 
 @dataclass
 class _Steps:
-    """A board inside a back end, a codegen.measure.CheckedRun.
+    """A board inside a back end, a codegen.interfaces.CheckedRun.
 
     A timing takes it through more generations than the oracle could follow. So the board that it leaves is stepped on, as often
     as by the last call or as many cells as _CHECKED_CELLS allow, and the oracle steps the same board.
@@ -162,7 +162,7 @@ class _Steps:
 
 @dataclass
 class _WholeSteps:
-    """A generation of the caller's board, given back, a codegen.measure.CheckedRun. last: the board, None before the first."""
+    """A generation of the caller's board, given back, a codegen.interfaces.CheckedRun. last: the board, None before the first."""
 
     work: BoardWorkload
     executable: Any

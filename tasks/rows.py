@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.backends import Batch
 from codegen.encoder import Encoder
+from codegen.interfaces import Batch
 from codegen.readout import to_binary
 from tasks.base import Bits, Predictor, Verification
 
@@ -88,7 +88,7 @@ def _same_bits(numbers: NDArray[np.int32], answers: Bits) -> Bits:
 
 @dataclass
 class _Evaluations:
-    """The rows inside a back end, a codegen.measure.CheckedRun."""
+    """The rows inside a back end, a codegen.interfaces.CheckedRun."""
 
     work: RowsWorkload
     batch: Batch
@@ -102,7 +102,7 @@ class _Evaluations:
 
 @dataclass
 class _WholeEvaluations:
-    """The rows from the caller's arrays and back, a codegen.measure.CheckedRun. last: bool (row, answer), or int32 (row,) of a
+    """The rows from the caller's arrays and back, a codegen.interfaces.CheckedRun. last: bool (row, answer), or int32 (row,) of a
     back end that gives numbers; None before the first evaluation."""
 
     work: RowsWorkload

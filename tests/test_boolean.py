@@ -11,12 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 from codegen.backends import BACKENDS
 from codegen.equivalence import all_rows
 from codegen.netlist import Netlist
-from harness import UsageError, _check_job
+from jobs.config import UsageError
 from reports.record import Record
 from tasks.base import TaskError
 from tasks.boolean import FUNCTIONS, MAX_INPUTS, Boolean, BooleanConfig, truth
 from tasks.rows import LEAST_ROWS, RowsWorkload, repeated
-from tests.conftest import ROOT, run_harness
+from tests.conftest import ROOT, check_line, run_harness
 
 
 def config(**changes):
@@ -114,7 +114,7 @@ def test_a_function_that_there_is_not_is_refused_with_those_that_there_are(chang
 def test_a_mistake_on_the_command_line_is_told_before_any_work(tmp_path):
     job = ["task=boolean", "task.function=multiplexer", "task.inputs=7", f"runs_dir={tmp_path}/r"]
     with pytest.raises(UsageError, match=r"task\.inputs=7 makes no multiplexer"):
-        _check_job(job)
+        check_line(job)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,7 +123,7 @@ def test_a_mistake_on_the_command_line_is_told_before_any_work(tmp_path):
 def test_every_function_has_a_network_that_reads_all_inputs_at_its_smallest_and_largest(method, function, tmp_path):
     for inputs in (FUNCTIONS[function].sizes[0], FUNCTIONS[function].sizes[-1]):
         settings = [f"method={method}", "task=boolean", f"task.function={function}", f"task.inputs={inputs}", "task.outputs=16"]
-        _check_job([*settings, f"runs_dir={tmp_path}"])
+        check_line([*settings, f"runs_dir={tmp_path}"])
 
 
 @pytest.mark.parametrize("change", [{"inputs": 0}, {"outputs": 0}, {"outputs": 65}, {"function_seed": -1}, {"inputs": "many"}])

@@ -1,5 +1,6 @@
 """The command line: jobs, sweeps, and every mistake answered in one clear line before any work is spent."""
 
+import io
 import math
 import os
 import signal
@@ -7,21 +8,25 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 
 from codegen.backends import BACKENDS
 from codegen.circuit import Circuit
 from codegen.equivalence import all_rows
 from codegen.simulate import simulate
 from codegen.toolchain import CompileTimeoutError
-from harness import ALL_BACKENDS, CONF, compose, job_key, run_job, show
+from harness import CONF, compose
+from jobs.config import ALL_BACKENDS, check
+from jobs.display import show
+from jobs.job import Request, run_job, source
+from jobs.store import job_key, training_key
 from methods import METHODS
 from reports.record import Record
-from tasks import TASKS, images
+from tasks import TASKS
 from tasks.life import CONWAY, truth
-from tests.conftest import HARNESS, ROOT, run_harness
+from tests.conftest import HARNESS, ROOT, check_line, run_harness, run_harness_process
 
 TINY = ["method.widths=[16,8,4,2]", "train.max_steps=20", "timing=none", "backend=circuit", "task.height=20", "task.width=20"]
 
@@ -52,7 +57,7 @@ def test_the_circuit_file_is_conways_rule(finished_job):
     folder, record = only_job(finished_job[1])
     circuit = Circuit.load(folder / record.circuit_file)
     assert (simulate(circuit.netlist, all_rows(9)) == truth(CONWAY).target).all()
-    assert circuit.provenance["key"] == record.key
+    assert f"trainings/{circuit.provenance['key']}" == record.trained_in
 
 
 def test_every_back_end_is_exact_and_timed_against_the_fastest_network(finished_job):
@@ -64,7 +69,7 @@ def test_every_back_end_is_exact_and_timed_against_the_fastest_network(finished_
         assert row.ns_per_item > 0
         assert row.ns_per_item_min <= row.ns_per_item
         assert row.ratio_low <= row.ratio <= row.ratio_high
-        assert len(row.ns_samples) == record.config["timing"]["blocks"]
+        assert len(row.ns_samples) == len(record.conditions.blocks) >= record.config["timing"]["blocks"]
     baseline = min((rows["nn-torch"], rows["nn-jax"]), key=lambda row: row.ns_per_item)
     assert baseline.ratio == 1
     assert record.noise_floor >= 0
@@ -84,7 +89,7 @@ def test_the_config_file_runs_the_same_job_again(finished_job):
 
 
 def test_a_sweep_makes_a_job_of_each_value_and_runs_from_anywhere(tmp_path):
-    done = run_harness("-m", "seed=0,1", f"runs_dir={tmp_path}/deep/er", *TINY, cwd="/")
+    done = run_harness_process("-m", "seed=0,1", f"runs_dir={tmp_path}/deep/er", *TINY, cwd="/")
     assert done.returncode == 0, done.stderr
     records = [Record.read(path) for path in (tmp_path / "deep/er").glob("*/record.json")]
     assert sorted(record.seed for record in records) == [0, 1]
@@ -153,7 +158,7 @@ def test_a_circuit_that_is_not_exact_is_proven_but_not_timed(tmp_path):
 def test_without_a_compiler_the_other_rows_go_on_and_the_c_rows_say_how_to_get_one(tmp_path):
     arguments = ["timing=quick", "task.height=20", "task.width=20", "backend.names=[nn-torch,numba,c-naive,c,reference]"]
     environment = {**os.environ, "CC": "no-such-compiler"}
-    done = run_harness(*arguments, "runs_dir=r", cwd=tmp_path, env=environment)
+    done = run_harness_process(*arguments, "runs_dir=r", cwd=tmp_path, env=environment)
     _, record = only_job(tmp_path / "r")
     assert done.returncode == 0, done.stderr
     assert {row.backend: row.status for row in record.rows} == {
@@ -169,7 +174,7 @@ def test_a_compiler_that_fails_is_quoted_and_costs_only_its_rows(tmp_path):
         '#!/bin/sh\ncase "$*" in *-shared*) echo "circuit.c:1: out of cheese" >&2; exit 1;; *) exec gcc "$@";; esac\n'
     )
     fake.chmod(0o755)
-    done = run_harness(*TINY, "backend.names=[numba,c]", "runs_dir=r", cwd=tmp_path, env={**os.environ, "CC": str(fake)})
+    done = run_harness_process(*TINY, "backend.names=[numba,c]", "runs_dir=r", cwd=tmp_path, env={**os.environ, "CC": str(fake)})
     _, record = only_job(tmp_path / "r")
     assert done.returncode == 1
     assert (record.row("numba").status, record.row("c").status) == ("ok", "failed")
@@ -245,7 +250,7 @@ def test_ctrl_c_while_training_keeps_what_was_trained(tmp_path):
     with subprocess.Popen([*HARNESS, *arguments], cwd=tmp_path, **pipes) as process:
         signal.signal(signal.SIGINT, before)
         try:
-            while not list(tmp_path.glob("r/*/checkpoint.safetensors")):
+            while not list(tmp_path.glob("r/trainings/*/checkpoint.safetensors")):
                 assert process.poll() is None
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
@@ -255,13 +260,13 @@ def test_ctrl_c_while_training_keeps_what_was_trained(tmp_path):
     assert process.returncode == 130, err
     assert "the same command continues" in out
     assert "Traceback" not in out + err
-    folder, record = only_job(tmp_path / "r")
-    assert record.status == "failed"
-    assert (folder / "checkpoint.safetensors").exists()
+    _, record = only_job(tmp_path / "r")
+    assert (record.status, record.reason) == ("failed", "Interrupted.")
+    assert (tmp_path / "r" / record.trained_in / "checkpoint.safetensors").exists()
 
 
 def test_help_lists_every_method_task_and_back_end(tmp_path):
-    done = run_harness("--help", cwd=tmp_path)
+    done = run_harness_process("--help", cwd=tmp_path)
     assert done.returncode == 0
     words = done.stdout.replace(",", " ").split()
     assert {*METHODS, *TASKS, *ALL_BACKENDS} <= set(words)
@@ -276,8 +281,6 @@ def test_the_whole_configuration_can_be_printed(tmp_path):
 
 
 def test_every_registry_has_its_config_and_every_config_its_entry():
-    from harness import compose
-
     for registry, group in ((METHODS, "method"), (TASKS, "task")):
         names = {path.stem for path in (CONF / group).glob("*.yaml")}
         assert set(registry) <= names
@@ -286,19 +289,12 @@ def test_every_registry_has_its_config_and_every_config_its_entry():
 
 
 @pytest.mark.parametrize("group", ["method", "task", "backend", "timing"])  # experiments: tests/test_sweep.py
-def test_every_config_composes_to_a_sound_job(group, tmp_path, monkeypatch):
-    from harness import _check_job
-
-    blank = np.zeros((6000, 28, 28), dtype=np.uint8), np.zeros(6000, dtype=np.uint8)
-    for name in ("mnist", "fashion_mnist"):  # nothing is fetched to check settings
-        monkeypatch.setitem(images.SOURCES, name, lambda _: images.Images(blank, blank, 255))
+def test_every_config_composes_to_a_sound_job(group, tmp_path, blank_images):
     for path in (CONF / group).glob("*.yaml"):
-        _check_job([f"{group}={path.stem}", f"runs_dir={tmp_path}"])
+        check_line([f"{group}={path.stem}", f"runs_dir={tmp_path}"])
 
 
 def test_settings_of_a_pair_and_of_an_experiment_override_the_general_ones():
-    from harness import check, compose
-
     assert check(compose([])).train.optimiser.weight_decay == 0.03  # conf/pair/dlgn_life.yaml
     published = check(compose(["experiment=life_published"]))
     assert (published.train.optimiser.weight_decay, published.train.optimiser.epsilon) == (0.01, 1e-8)
@@ -310,6 +306,9 @@ def test_the_key_covers_settings_and_source_but_not_places(tmp_path):
     config = {"method": {"name": "m"}, "task": {"name": "t"}, "seed": 0, "runs_dir": "a", "threads": 1}
     assert job_key(config) == job_key({**config, "runs_dir": "b", "threads": 2})
     assert job_key(config) != job_key({**config, "seed": 1})
+    assert job_key(config) != job_key({**config, "timing": {}})
+    assert training_key(config) == training_key({**config, "timing": {}, "backend": {}})
+    assert training_key(config) != training_key({**config, "train": {"max_steps": 1}})
     assert job_key(config).startswith("m-t-s0-")
 
 
@@ -322,11 +321,12 @@ def test_makefile_and_readme_name_the_same_two_commands():
     assert "harness.py method=dlgn task=life" in makefile
 
 
-def test_show_prints_a_failed_job_with_its_reason(tmp_path, capsys, finished_job):
+def test_show_prints_a_failed_job_with_its_reason(tmp_path, finished_job):
     _, record = only_job(finished_job[1])
     record.status, record.reason = "failed", "The moon was in the wrong phase."
-    show(record, tmp_path)
-    said = capsys.readouterr().out
+    console = Console(width=80, file=io.StringIO())
+    show(console, record, tmp_path)
+    said = console.file.getvalue()
     assert "status failed" in said
     assert "The moon was in the wrong phase." in said
 
@@ -337,7 +337,7 @@ def test_a_compiler_that_takes_too_long_costs_its_row_only(tmp_path, monkeypatch
 
     monkeypatch.setitem(BACKENDS, "c", outwaited)
     config = compose([*(one for one in TINY if one != "backend=circuit"), "backend.names=[c,numpy]", f"runs_dir={tmp_path}"])
-    record = run_job(config, "python harness.py", {})
+    record = run_job(Request(config, job_key(config), "python harness.py", {}, source()))
     assert record.status == "ok"
     assert [row.status for row in record.rows] == ["timeout", "ok"]
     assert record.rows[0].reason == "The C compiler did not finish in 1 s."

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import harness
 from codegen import measure
 from codegen.measure import (
     Block,
@@ -25,6 +24,7 @@ from codegen.measure import (
     time_arms,
     verdict,
 )
+from jobs import timing
 from tasks.rows import RowsWorkload
 
 BRIEF = Protocol(blocks=12, sample_seconds=0, warmup_seconds=0)
@@ -352,7 +352,7 @@ class Slow:
 
     def __init__(self, monkeypatch):
         self.now = 0.0
-        monkeypatch.setattr(harness.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
 
     def batch(self, bits):
         self.n_items = len(bits)
@@ -376,7 +376,7 @@ class Slow:
 )
 def test_what_takes_long_is_timed_on_the_first_items_in_whole_batches(monkeypatch, seconds, batch, n_items):
     rows = np.arange(100_000).reshape(50_000, 2) % 3 == 0
-    work = harness.fitting(RowsWorkload(rows, rows, features=rows), Slow(monkeypatch), batch, seconds)
+    work = timing.fitting(RowsWorkload(rows, rows, features=rows), Slow(monkeypatch), batch, seconds)
     assert work.n_items == n_items
     for part in (work.bits, work.answers, work.features):
         assert np.array_equal(part, rows[:n_items])

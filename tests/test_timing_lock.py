@@ -70,6 +70,13 @@ def test_the_second_waits_for_the_first_and_is_told_who_it_is(tmp_path):
         assert "alone(1e9" in told[0]
 
 
+def test_a_timing_may_have_a_name(tmp_path):
+    with alone(ANY_LOAD, folder=tmp_path, name="dlgn-life-s0"):
+        text = (tmp_path / "gatebench-timing" / "lock").read_text()
+    assert text.startswith(f"process {os.getpid()} of ")
+    assert text.endswith(": dlgn-life-s0")
+
+
 def test_a_process_that_is_killed_gives_the_lock_free(tmp_path):
     with holder(tmp_path) as other, alone(ANY_LOAD, waiting=lambda _: other.send_signal(signal.SIGKILL), folder=tmp_path):
         assert other.wait(10) == -signal.SIGKILL

@@ -17,6 +17,7 @@ from codegen.toolchain import (
     NoCompilerError,
     ToolchainError,
     compile_library,
+    compile_program,
     find_compiler,
     native_processor,
 )
@@ -187,6 +188,14 @@ def test_compiler_may_be_given_with_arguments(monkeypatch):
 )
 def test_isa_is_the_widest_that_the_macros_name(macros, isa):
     assert Compiler(("cc",), "", (), frozenset(macros)).isa == isa
+
+
+def test_a_program_is_compiled_once_and_runs():
+    source = "int main(int n_arguments, char **arguments) { (void)arguments; return 41 + n_arguments; }\n"
+    program = compile_program(source, ("-O1",))
+    assert subprocess.run([program.path], check=False).returncode == 42
+    assert compile_program(source, ("-O1",)).cached
+    assert program.path != compile_library(source, ("-O1",)).path
 
 
 GCC_SHOWS = """Using built-in specs.

@@ -1,0 +1,111 @@
+"""A job's settings with their types and ranges, as conf/ and the command line give them."""
+
+import os
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from codegen.backends import BACKENDS
+from methods import METHODS
+from methods.train import TrainConfig
+from tasks import TASKS
+
+# The neural-network rows are built by the engines, the hand-written one from the task's C, the others from the circuit.
+NETWORK_BACKENDS = ("nn-torch", "nn-jax")
+ALL_BACKENDS = (*NETWORK_BACKENDS, *BACKENDS, "reference")
+
+
+class UsageError(ValueError):
+    """What the user asked for cannot be done; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class BackendConfig:
+    """names: of ALL_BACKENDS, in the order of the table."""
+
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class TimingConfig:
+    """conf/timing/default.yaml: see there, and codegen.measure.Protocol."""
+
+    enabled: bool
+    blocks: Annotated[int, Field(ge=2)]
+    sample_seconds: Annotated[float, Field(gt=0)]
+    warmup_seconds: Annotated[float, Field(ge=0)]
+    run_seconds: Annotated[float, Field(gt=0)]
+    compile_seconds: Annotated[float, Field(gt=0)]
+    batches: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    torch_compile: bool
+    instructions: bool
+    threads: Annotated[int, Field(ge=1)] | None
+    max_load: Annotated[float, Field(ge=0)]
+    patience_seconds: Annotated[float, Field(ge=0)]
+    force: bool
+
+    @property
+    def n_threads(self) -> int:
+        return self.threads or _available()
+
+
+@dataclass(frozen=True)
+class LimitsConfig:
+    """seconds: of the whole job on the clock; null: an hour more than train.max_seconds. memory_gib: of data that the job's
+    process may have, and each that it starts; null: the machine's memory."""
+
+    seconds: Annotated[float, Field(gt=0)] | None
+    memory_gib: Annotated[float, Field(gt=0)] | None
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    """A job's settings with their types and ranges; method and task are of the dataclasses that their registries name."""
+
+    seed: Annotated[int, Field(ge=0)]
+    threads: Annotated[int, Field(ge=1)] | None
+    runs_dir: str
+    engine: str
+    method: Any
+    task: Any
+    backend: BackendConfig
+    timing: TimingConfig
+    train: TrainConfig
+    limits: LimitsConfig
+    force: Literal["train", "compile", "time"] | None
+
+
+def check(config: dict[str, Any]) -> JobConfig:
+    """The resolved configuration with every type and range checked. Raises UsageError that names the setting."""
+    try:
+        job: JobConfig = TypeAdapter(JobConfig).validate_python({**config, "experiment": None})
+    except ValidationError as error:
+        raise UsageError(_settings_at_fault(error)) from error
+    parts: dict[str, Any] = {}
+    for group, kind in (("method", METHODS[job.method["name"]]), ("task", TASKS[job.task["name"]])):
+        try:
+            parts[group] = TypeAdapter(kind.config).validate_python(getattr(job, group))
+        except ValidationError as error:
+            raise UsageError(_settings_at_fault(error, f"{group}.")) from error
+    return replace(job, **parts)
+
+
+def _settings_at_fault(error: ValidationError, prefix: str = "") -> str:
+    said = []
+    for fault in error.errors():
+        if fault["type"] == "value_error":  # ours, which name the setting themselves
+            said.append(str(fault["ctx"]["error"]))
+        else:
+            setting = prefix + ".".join(map(str, fault["loc"]))
+            said.append(f"{setting}={fault['input']}: {fault['msg'][0].lower()}{fault['msg'][1:]}.")
+    return " ".join(said)
+
+
+def n_threads(config: JobConfig) -> int:
+    """Threads to train with: as asked for, else one for each core that this process may use."""
+    return config.threads or _available()
+
+
+def _available() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

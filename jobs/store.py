@@ -1,0 +1,78 @@
+"""Where jobs keep what they have: a folder for each job, and one for each training, which jobs share.
+
+Folders are named by a hash of what decides their content, so a finished one never needs to be made again. Whoever makes one
+holds its lock; what is in it is written whole or not at all.
+"""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from jobs.config import UsageError
+from jobs.sources import digest
+from reports.record import FILE, Record, RecordError
+
+STAGES = ("train", "compile", "time")
+# What a job does and where, not what comes out of it.
+_NOT_IN_KEY = ("action", "compare", "export", "force", "job", "limits", "merge", "objectives", "runs_dir", "threads")
+_OF_TRAINING = ("method", "task", "seed", "engine", "train")
+_TRAININGS = "trainings"
+
+
+def job_key(config: dict[str, Any]) -> str:
+    """The job's name: a hash of what decides its result, the configuration and the source that computes it."""
+    return _key(config, [name for name in config if name not in _NOT_IN_KEY], "jobs.job")
+
+
+def training_key(config: dict[str, Any]) -> str:
+    """The same of its training alone: jobs that differ in what they compile and time share it."""
+    return _key(config, [name for name in _OF_TRAINING if name in config], "jobs.training")
+
+
+def _key(config: dict[str, Any], decisive: list[str], module: str) -> str:
+    settings = json.dumps({name: config[name] for name in decisive}, sort_keys=True)
+    found = hashlib.sha256(settings.encode() + digest(module).encode()).hexdigest()
+    return f"{config['method']['name']}-{config['task']['name']}-s{config['seed']}-{found[:10]}"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """runs/<key>/, or runs/trainings/<key>/."""
+
+    path: Path
+
+    def lock(self) -> FileLock:
+        """To hold while anything in the folder is written. It goes with the process that holds it, however that ends."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path / ".lock")
+
+    def finished(self) -> Record | None:
+        """The record of a job that needs no other run: ok, or skipped for good."""
+        try:
+            record = Record.read(self.path / FILE)
+        except RecordError:
+            return None
+        return record if record.status in ("ok", "skipped") else None
+
+
+def job_folder(config: dict[str, Any], key: str) -> Folder:
+    return Folder(Path(config["runs_dir"]) / key)
+
+
+def training_folder(config: dict[str, Any]) -> Folder:
+    return Folder(Path(config["runs_dir"]) / _TRAININGS / training_key(config))
+
+
+def check_writable(runs: Path) -> None:
+    """Be sure that the runs folder can be written, before any work is spent. Raises UsageError."""
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=runs):
+            pass
+    except OSError as error:
+        raise UsageError(f"The runs folder {runs} cannot be written ({error}). Name another with runs_dir=DIR.") from error

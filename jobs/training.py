@@ -1,0 +1,204 @@
+"""The first stage of a job: a task and a method to what the network has become, and what is said of its training."""
+
+import csv
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save
+
+from codegen.circuit import Circuit
+from codegen.encoder import Encoder
+from codegen.passes import lut_count
+from codegen.timing_lock import stand_aside
+from codegen.whole_file import write_whole
+from jobs.config import JobConfig, n_threads
+from jobs.events import Tell
+from methods import METHODS, Problem, UnsuitableError, thresholds
+from methods.boards import unrolled
+from methods.engine import Engine, EngineConfig, build_engine
+from methods.network import Model, Network, Parameters, discretise
+from methods.readings import gate_types
+from methods.readout import right
+from methods.train import Evaluation, Items, Progress, train
+from reports.record import Training
+from tasks import Task
+
+CHECKPOINT = "checkpoint.safetensors"
+CIRCUIT = "circuit.safetensors"
+CURVE = "curve.csv"
+_LEARNED = "learned.safetensors"
+_SUMMARY = "training.json"  # written last: where it is, the training is whole
+
+Tables = NDArray[np.uint64]  # (param,), the truth tables that a network discretises to
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What came out of a training. tables and circuit: None for an ordinary network, which has no gates."""
+
+    network: Model
+    parameters: Parameters
+    tables: Tables | None
+    circuit: Circuit | None
+    training: Training
+
+
+def build_model(config: JobConfig, task: Task) -> tuple[Model, Parameters]:
+    """The method's network and its starting parameters, by the seed alone. Raises MethodError."""
+    problem = Problem(task.n_outputs, task.classes, task.places)
+    rng = np.random.default_rng(config.seed)
+    network, parameters = METHODS[config.method.name].build(config.method, task.train.inputs, problem, rng)
+    if task.boards is not None and not isinstance(network, Network):
+        raise UnsuitableError(f"method={config.method.name} does not train on boards. Set task.boards=null.")
+    return network, parameters
+
+
+def train_stage(config: JobConfig, task: Task, folder: Path, origin: dict[str, str], redo: bool, tell: Tell) -> Learned:
+    """What the training in this folder came to: read if it is finished there, else begun or continued.
+
+    origin: what the circuit file says of where it comes from. redo: begin anew whatever is there.
+    """
+    network, parameters = build_model(config, task)
+    if redo:
+        for name in (_SUMMARY, CHECKPOINT):
+            folder.joinpath(name).unlink(missing_ok=True)
+    if folder.joinpath(_SUMMARY).exists():
+        return _read(folder, network)
+    engine, progress = _train(config, task, network, parameters, folder / CHECKPOINT, tell)
+    circuit = _circuit(network, progress, task, origin) if isinstance(network, Network) else None
+    learned = Learned(
+        network,
+        progress.best_parameters,
+        progress.best_tables,
+        circuit,
+        _summary(config, task, engine, network, progress, circuit),
+    )
+    _write(folder, learned, progress.curve)
+    return learned
+
+
+def summary(folder: Path) -> Training | None:
+    """What is said of the training in a folder, None if it is not finished."""
+    path = folder / _SUMMARY
+    return Training(**json.loads(path.read_text())) if path.exists() else None
+
+
+def _write(folder: Path, learned: Learned, curve: list[Evaluation]) -> None:
+    arrays: dict[str, NDArray[Any]] = {f"parameter.{name}": value for name, value in learned.parameters.items()}
+    if learned.tables is not None:
+        arrays["tables"] = learned.tables
+    write_whole(folder / _LEARNED, save({name: np.ascontiguousarray(value) for name, value in arrays.items()}))
+    if learned.circuit is not None:
+        learned.circuit.save(folder / CIRCUIT)
+    write_curve(curve, folder / CURVE)
+    write_whole(folder / _SUMMARY, json.dumps(asdict(learned.training), indent=1).encode())
+    folder.joinpath(CHECKPOINT).unlink(missing_ok=True)
+
+
+def _read(folder: Path, network: Model) -> Learned:
+    arrays = load_file(folder / _LEARNED)
+    parameters = {name.removeprefix("parameter."): value for name, value in arrays.items() if name.startswith("parameter.")}
+    circuit = Circuit.load(folder / CIRCUIT) if isinstance(network, Network) else None
+    training = summary(folder)
+    assert training is not None
+    return Learned(network, parameters, arrays.get("tables"), circuit, training)
+
+
+def _train(
+    config: JobConfig, task: Task, network: Model, parameters: Parameters, checkpoint: Path, tell: Tell
+) -> tuple[Engine, Progress]:
+    settings = EngineConfig(config.engine, n_threads(config), config.train.kernels, config.train.device)
+    items, trained_on = Items(task.train.inputs, task.train.target), None
+    if task.boards is not None:
+        assert isinstance(network, Network)
+        trained_on = unrolled(network, task.boards.height, task.boards.width, task.boards.steps)
+        items = Items(task.boards.split.inputs, task.boards.split.target)
+    engine = build_engine(
+        settings, network, parameters, config.train.optimiser, items.inputs, items.target, config.seed, trained_on
+    )
+
+    def show(reading: Evaluation) -> None:
+        tell(
+            "trained", step=reading.step, steps=config.train.max_steps, loss=reading.loss, soft=reading.soft_accuracy,
+            hard=reading.hard_accuracy, rate=reading.steps_per_second,
+        )  # fmt: skip
+
+    validation = Items(task.validation.inputs, task.validation.target)
+    return engine, train(engine, network, items, validation, config.train, config.seed, checkpoint, show, stand_aside)
+
+
+def _circuit(network: Network, trained: Progress, task: Task, origin: dict[str, str]) -> Circuit:
+    """What the network has become, with its encoder: the task's, or of the thresholds that it trained."""
+    assert trained.best_tables is not None
+    encoder = task.encoder
+    if network.thresholds is not None:
+        omega = thresholds.values(np, trained.best_parameters["thresholds"])
+        n_features, n_bits = omega.shape
+        encoder = Encoder(n_features, np.repeat(np.arange(n_features), n_bits), omega.ravel())
+    return Circuit(discretise(network, trained.best_tables), origin, encoder, network.readout)
+
+
+def _summary(
+    config: JobConfig, task: Task, engine: Engine, network: Model, trained: Progress, circuit: Circuit | None
+) -> Training:
+    """circuit: what the network has become, None if it is an ordinary one."""
+    best = trained.best
+    assert best is not None
+    engine.load_state({**engine.state(), **trained.best_parameters})
+    soft = float(right(network.readout, engine.soft(task.test.inputs), task.test.target).mean())
+    exact = trained.exact_since
+    batch = config.train.batch_size or len(task.train.target)
+    if task.boards is not None:  # the network is evaluated at each cell
+        n_boards, n_cells = task.boards.split.target.shape
+        batch = min(config.train.batch_size or n_boards, n_boards) * n_cells * task.boards.steps
+    steps_per_second = float(np.median([reading.steps_per_second for reading in trained.curve])) if trained.step else None
+    training = Training(
+        engine=config.engine,
+        threads=n_threads(config),
+        parameters=sum(value.size for value in trained.best_parameters.values()),
+        steps=trained.step,
+        seconds=trained.seconds,
+        compile_seconds=trained.compile_seconds,
+        steps_to_exact=exact.step if exact else None,
+        seconds_to_exact=exact.seconds if exact else None,
+        loss=None if np.isnan(best.loss) else best.loss,
+        soft_accuracy=soft,
+        validation_accuracy=best.hard_accuracy,
+        first_gradient=_first_finite([reading.first_gradient for reading in trained.curve]),
+        last_gradient=_first_finite([reading.last_gradient for reading in trained.curve]),
+        steps_per_second=steps_per_second,
+    )
+    if circuit is None:
+        return training
+    assert isinstance(network, Network)
+    assert trained.best_tables is not None
+    hard = task.score(circuit.answers(circuit.bits(task.test.raw)), task.test)
+    return replace(
+        training,
+        gates_learned=network.n_gates,
+        hard_accuracy=hard,
+        gap=soft - hard,
+        undecided=best.undecided,
+        entropy=best.entropy,
+        gate_evaluations_per_second=steps_per_second * network.n_gates * batch if steps_per_second else None,
+        gate_types=gate_types(network, trained.best_tables),
+        luts4=lut_count(circuit.netlist, 4),
+        luts6=lut_count(circuit.netlist, 6),
+    )
+
+
+def _first_finite(values: list[float]) -> float | None:
+    return next((value for value in values if np.isfinite(value)), None)
+
+
+def write_curve(curve: list[Evaluation], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*Evaluation.__dataclass_fields__, "gap"])
+        writer.writeheader()
+        for reading in curve:
+            values = {**asdict(reading), "gap": reading.gap}
+            writer.writerow({name: "" if np.isnan(value) else value for name, value in values.items()})
