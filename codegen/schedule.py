@@ -63,11 +63,14 @@ def _schedule(
     live: NDArray[np.bool_],
 ) -> NDArray[np.int32]:
     starts, readers = _readers(n_inputs, fan_in, arity, live)
+    unread = np.empty(len(arity), np.int64)
+    for gate in range(len(arity)):  # a difference of arrays has checks that take seconds to compile
+        unread[gate] = starts[gate + 1] - starts[gate]
     missing = np.zeros(len(arity), np.int64)
     for reader in readers:
         missing[reader] += 1
     done = np.zeros(len(arity), np.bool_)
-    state = _State(n_inputs, fan_in, arity, levels, starts, readers, starts[1:] - starts[:-1], missing, done)
+    state = _State(n_inputs, fan_in, arity, levels, starts, readers, unread, missing, done)
     order = np.empty(int(np.sum(live)), np.int32)
     n_done = 0
     path = np.empty(len(arity), np.int64)  # from an output to the gate that is looked at
@@ -85,8 +88,9 @@ def _schedule(
                 depth += 1
                 continue
             depth -= 1
-            wave[0] = gate
-            at, end = 0, 1
+            at = end = 0
+            wave[end] = gate
+            end += 1  # not a literal 1, for which numba would compile what follows once more
             while at < end:
                 gate = wave[at]
                 at += 1

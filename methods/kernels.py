@@ -189,7 +189,8 @@ def _forward(
     values: float32 (tile * signal * 16,), a buffer. layers, blocks: see _layout and _blocks.
     """
     n_items = x.shape[1]
-    for tile in prange(-(-n_items // LANES)):
+    for unsigned in prange(-(-n_items // LANES)):
+        tile = np.int64(unsigned)  # or numba compiles what is called for both types
         base = LANES * tile * n_signals
         _pack(x, tile, values, base)
         for block in range(len(blocks) - 1):
@@ -280,7 +281,8 @@ def _backward(
     n_items = grad_outputs.shape[1]
     n_tiles = -(-n_items // LANES)
     last = high == len(blocks) - 1
-    for batch_group in prange(n_groups):
+    for unsigned in prange(n_groups):
+        batch_group = np.int64(unsigned)
         thread = numba.get_thread_id()
         above, below, of_values = grads[thread, 0], grads[thread, 1], room[thread]
         for tile in range(batch_group * n_tiles // n_groups, (batch_group + 1) * n_tiles // n_groups):

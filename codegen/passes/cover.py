@@ -91,7 +91,7 @@ def _cover(n_inputs, table, fan_in, arity, outputs, k):
         gate = kept[new]
         cut = best[gate]
         new_table[new] = tables[gate, cut]
-        new_fan_in[new] = leaves[gate, cut]
+        _copy(leaves[gate, cut], new_fan_in[new], k)
         new_arity[new] = sizes[gate, cut]
     return kept, new_table, new_fan_in, new_arity
 
@@ -111,11 +111,11 @@ def _enumerate(n_inputs, table, fan_in, arity, k, readers, leaves, sizes, tables
     some_choice = np.empty((_N_CUTS, MAX_ARITY), np.int64)
     for gate in range(len(table)):
         some_size[0] = 0
-        n_some = 1
+        n_some = np.int64(1)
         for column in range(arity[gate]):
             signal = fan_in[gate, column]
             n_below = 0 if signal < n_inputs else n_cuts[signal - n_inputs]
-            n_partial = 0
+            n_partial = np.int64(0)  # not a literal, for which numba would compile _insert once more
             for first in range(n_some):
                 for cut in range(-1, n_below):
                     if cut < 0:
@@ -134,11 +134,11 @@ def _enumerate(n_inputs, table, fan_in, arity, k, readers, leaves, sizes, tables
                     )  # fmt: skip
             n_some = n_partial
             for cut in range(n_some):
-                some[cut] = partial[cut]
+                _copy(partial[cut], some[cut], k)
                 some_size[cut] = partial_size[cut]
-                some_choice[cut] = partial_choice[cut]
+                _copy(partial_choice[cut], some_choice[cut], MAX_ARITY)
         for cut in range(n_some):
-            leaves[gate, cut, : some_size[cut]] = some[cut, : some_size[cut]]
+            _copy(some[cut], leaves[gate, cut], some_size[cut])
             sizes[gate, cut] = some_size[cut]
             tables[gate, cut] = _composed(
                 n_inputs, table[gate], fan_in[gate], arity[gate], leaves, sizes, tables, some_choice[cut], gate, cut
@@ -199,9 +199,9 @@ def _insert(partial, partial_size, partial_choice, partial_flow, n, leaves, size
     else:
         for moved in range(n, place, -1):
             _move(partial, partial_size, partial_choice, partial_flow, moved - 1, moved)
-    partial[place, :size] = leaves[:size]
+    _copy(leaves, partial[place], size)
     partial_size[place] = size
-    partial_choice[place] = choice
+    _copy(choice, partial_choice[place], MAX_ARITY)
     partial_choice[place, column] = cut
     partial_flow[place] = cost
     return n + 1
@@ -209,15 +209,25 @@ def _insert(partial, partial_size, partial_choice, partial_flow, n, leaves, size
 
 @njit(cache=True)
 def _is_own(choice, column):
-    return np.all(choice[: column + 1] < 0)
+    for earlier in range(column + 1):  # noqa: SIM110, numba has no all() of a generator
+        if choice[earlier] >= 0:
+            return False
+    return True
 
 
 @njit(cache=True)
 def _move(partial, partial_size, partial_choice, partial_flow, source, to):
-    partial[to] = partial[source]
+    _copy(partial[source], partial[to], partial.shape[1])
     partial_size[to] = partial_size[source]
-    partial_choice[to] = partial_choice[source]
+    _copy(partial_choice[source], partial_choice[to], MAX_ARITY)
     partial_flow[to] = partial_flow[source]
+
+
+@njit(cache=True)
+def _copy(source, to, n):
+    """The first n of an array. An assignment of arrays has checks that take seconds to compile."""
+    for place in range(n):
+        to[place] = source[place]
 
 
 @njit(cache=True)

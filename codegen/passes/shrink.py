@@ -84,7 +84,8 @@ def _rewrite(n_inputs, table, fan_in, arity, share_structure):
                 found = n_kept
                 new_table[found] = t
                 new_arity[found] = k
-                new_fan_in[found, :k] = signals[:k]
+                for position in range(k):  # an assignment of arrays has checks that take seconds to compile
+                    new_fan_in[found, position] = signals[position]
                 n_kept += 1
             source[signal] = n_inputs + found
     return new_table[:n_kept], new_fan_in[:n_kept], new_arity[:n_kept], source, inverted
@@ -94,7 +95,7 @@ def _rewrite(n_inputs, table, fan_in, arity, share_structure):
 def _reduce(table, arity, fan_in, source, inverted, signals):
     """Fold what is known of the inputs into the table. Returns (table, arity) and leaves the fan-ins in signals[:arity]."""
     t = table
-    k = int(arity)
+    k = np.int64(arity)
     for position in range(k):
         signals[position] = source[fan_in[position]]
     for position in range(k - 1, -1, -1):
