@@ -17,7 +17,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from codegen.interfaces import CheckedRun, Run
 
@@ -135,6 +134,8 @@ def check_outputs(arms: Mapping[str, CheckedRun]) -> None:
 
 def ratio(reference: Samples, arm: Samples) -> Ratio:
     """How many times faster arm is than reference, from the same blocks."""
+    from scipy.stats import bootstrap  # here: a second and a half of every command that measures nothing
+
     log_ratios = np.log(reference.ns / arm.ns)
     if np.ptp(log_ratios) == 0:
         return Ratio(*[float(np.exp(log_ratios[0]))] * 3)

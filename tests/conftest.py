@@ -1,7 +1,8 @@
-"""The command line as a user runs it, and one finished job that many tests look at."""
+"""The command line as a user runs it, one finished job that many tests look at, and what workers do for each other."""
 
 import contextlib
 import io
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import harness
 from jobs.fit import check_fit
@@ -52,19 +54,65 @@ def run_reports(*arguments, cwd, timeout=120):
 
 
 @pytest.fixture(scope="session")
-def finished_job(tmp_path_factory):
-    """(process, runs folder) of `harness.py method=dlgn task=life` with every back end, run from another folder."""
-    folder = tmp_path_factory.mktemp("user")
-    done = run_harness_process("method=dlgn", "task=life", "seed=0", "runs_dir=my runs", *QUICK, cwd=folder)
-    return done, folder / "my runs"
+def shared_folder(tmp_path_factory, worker_id):
+    """A folder of this run of the tests, the same in every worker."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+def compile_kernels():
+    from networks import build, learnable
+
+    build("torch with kernels", *learnable()).prepare(None, 1)
+
+
+def compile_passes():
+    from strategies import busy_stencil
+
+    from codegen.backends import BACKENDS
+    from codegen.passes import OPTIMISE_TWO_INPUT, run
+    from codegen.prove import prove_equal
+    from codegen.schedule import schedule
+
+    netlist = busy_stencil()
+    schedule(run(netlist, OPTIMISE_TWO_INPUT)[0])
+    stepped = BACKENDS["numba"](netlist, 60)
+    stepped.stepper(np.zeros((2, 2), dtype=bool), True).run(1)
+    stepped.evaluate(np.zeros((1, 9), dtype=bool))
+    prove_equal(netlist, netlist)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(shared_folder, worker_id):
+    """Several workers that begin with an empty cache of numba would each compile what most tests need, for half a minute. Each
+    compiles a part, while the others compile theirs, and finds the rest in the cache."""
+    if worker_id != "master":
+        parts = [compile_kernels, compile_passes]
+        first = int(worker_id.removeprefix("gw")) % len(parts)
+        for compile_part in parts[first:] + parts[:first]:
+            with FileLock(shared_folder / f"{compile_part.__name__}.lock"):
+                compile_part()
+
+
+@pytest.fixture(scope="session")
+def finished_job(shared_folder):
+    """(process, runs folder) of `harness.py method=dlgn task=life` with every back end, run from another folder by one worker."""
+    folder, finished = shared_folder / "user", shared_folder / "finished_job.pickle"
+    with FileLock(shared_folder / "finished_job.lock"):
+        if not finished.exists():
+            folder.mkdir()
+            done = run_harness_process("method=dlgn", "task=life", "seed=0", "runs_dir=my runs", *QUICK, cwd=folder)
+            finished.write_bytes(pickle.dumps(done))
+    return pickle.loads(finished.read_bytes()), folder / "my runs"
 
 
 @pytest.fixture
-def blank_images(monkeypatch):
-    """Tasks of images that are fetched have blank ones: enough to check settings."""
-    blank = np.zeros((6000, 28, 28), dtype=np.uint8), np.zeros(6000, dtype=np.uint8)
+def few_images(monkeypatch):
+    """Made-up images in the place of those that are fetched: of their size, and hardly more than are held out."""
+    rng = np.random.default_rng(0)
+    part = rng.integers(0, 256, (6000, 28, 28), dtype=np.uint8), rng.integers(0, 10, 6000, dtype=np.uint8)
     for name in ("mnist", "fashion_mnist"):
-        monkeypatch.setitem(images.SOURCES, name, lambda _: images.Images(blank, blank, 255))
+        monkeypatch.setitem(images.SOURCES, name, lambda _: images.Images(part, part, 255))
 
 
 @pytest.fixture

@@ -289,7 +289,7 @@ def test_every_registry_has_its_config_and_every_config_its_entry():
 
 
 @pytest.mark.parametrize("group", ["method", "task", "backend", "timing"])  # experiments: tests/test_sweep.py
-def test_every_config_composes_to_a_sound_job(group, tmp_path, blank_images):
+def test_every_config_composes_to_a_sound_job(group, tmp_path, few_images):
     for path in (CONF / group).glob("*.yaml"):
         check_line([f"{group}={path.stem}", f"runs_dir={tmp_path}"])
 

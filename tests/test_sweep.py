@@ -88,6 +88,6 @@ def test_a_mistake_in_an_experiments_sweep_is_told_before_its_first_job():
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
-def test_every_job_of_every_experiment_is_sound(name, tmp_path, blank_images):
+def test_every_job_of_every_experiment_is_sound(name, tmp_path, few_images):
     check_line([f"experiment={name}", f"runs_dir={tmp_path}"])
     assert f"Command:  python harness.py experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text()
