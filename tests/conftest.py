@@ -1,23 +1,27 @@
 """The command line as a user runs it, one finished job that many tests look at, and what workers do for each other."""
 
-import contextlib
 import io
 import pickle
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 import harness
+import reports.__main__
 from jobs.fit import check_fit
 from tasks import images
 
 ROOT = Path(__file__).resolve().parent.parent
 HARNESS = [sys.executable, str(ROOT / "harness.py")]
+# No example is too slow: on a busy machine any is.
+settings.register_profile("gatebench", deadline=None)
+settings.load_profile("gatebench")
 # A network that learns the rule in seconds, a small board, few samples.
 QUICK = ["timing=quick", "task.height=40", "task.width=100"]
 
@@ -33,10 +37,10 @@ def run_harness(*arguments, cwd):
     before = sys.argv
     sys.argv = ["harness.py", *map(str, arguments)]
     try:
-        with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
             harness.main()
     except SystemExit as ended:
-        return SimpleNamespace(returncode=ended.code, stdout=out.getvalue(), stderr=err.getvalue())
+        return subprocess.CompletedProcess(sys.argv, ended.code, out.getvalue(), err.getvalue())
     finally:
         sys.argv = before
     raise AssertionError("harness.main returned")
@@ -48,9 +52,12 @@ def check_line(arguments):
     check_fit([job.config for job in harness.jobs_of(asked)], asked.multirun)
 
 
-def run_reports(*arguments, cwd, timeout=120):
-    command = [sys.executable, "-m", "reports", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+def run_reports(*arguments, cwd):
+    """python -m reports in a folder of the user's, without the second that a process of its own would take to begin."""
+    out, err = io.StringIO(), io.StringIO()
+    with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        returncode = reports.__main__.main(list(arguments))
+    return subprocess.CompletedProcess(["reports", *arguments], returncode, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="session")

@@ -183,6 +183,7 @@ def network():
     return built, tables, discretise(built, tables)
 
 
+@pytest.mark.usefixtures("quick_xla")
 @pytest.mark.parametrize(
     ("batch_size", "counts"), [(64, (0, *ITEM_COUNTS)), (None, (0, 1, 513)), (1, (3,)), (7, (65,)), (2000, (65,))]
 )

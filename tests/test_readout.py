@@ -84,6 +84,7 @@ def test_right_counts_whole_items_of_bits_and_the_first_of_equal_classes():
     assert right(Majority(2, 3, 1.0), votes, np.array([[1, 0], [1, 0], [0, 1]], dtype=bool)).tolist() == [True, False, True]
 
 
+@pytest.mark.usefixtures("quick_xla")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("relaxation", ["dlgn", "warp"])
 def test_engines_sum_groups_train_on_classes_and_agree_with_the_circuit(relaxation, form):
@@ -120,6 +121,7 @@ def test_engines_learn_bits_by_votes_and_agree_with_the_circuit(relaxation, form
     assert np.array_equal(engine.hard(inputs), counts)
 
 
+@pytest.mark.usefixtures("quick_xla")
 def test_engines_take_the_same_steps_on_classes():
     inputs, _ = items(40, 6, 1)
     target = np.eye(3, dtype=bool)[np.arange(40) % 3]

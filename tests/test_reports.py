@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -125,7 +127,8 @@ def test_speed_ups_are_short_enough_for_intervals_beside_them(ratio, shown):
 
 
 def test_no_records_says_which_command_makes_some(tmp_path):
-    done = run_reports("--runs", str(tmp_path), cwd=tmp_path)
+    command = [sys.executable, "-m", "reports", "--runs", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "python harness.py method=dlgn task=life" in done.stderr
     assert done.stdout == ""
