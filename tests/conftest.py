@@ -7,6 +7,8 @@ import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import methods as methods  # isort: skip  # first, before torch loads OpenMP: its threads would spin
+
 import numpy as np
 import pytest
 from filelock import FileLock
