@@ -340,6 +340,11 @@ def main() -> None:
     except UsageError as error:
         Console(stderr=True, highlight=False).print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
         sys.exit(2)
+    except OSError as error:  # such as a full disk; bad input never comes here
+        Console(stderr=True, highlight=False).print(
+            f"[red]{escape(str(error))}.[/] What was done before is kept.", soft_wrap=True
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         console.print("Interrupted. What was done is kept: the same command continues from there.")
         sys.exit(130)

@@ -33,7 +33,10 @@ def environment() -> dict[str, Any]:
     pools: the libraries with threads that are loaded. system: pyperf's, as its text or number.
     """
     cpu = _cpu()
-    system = pyperf.Run([1.0]).get_metadata()  # it collects for a run; the time of this one is nobody's
+    try:
+        system = pyperf.Run([1.0]).get_metadata()  # it collects for a run; the time of this one is nobody's
+    except ValueError:  # a clock that says it is before the machine was started
+        system = {}
     return {
         "cpu": cpu["model"],
         "cpu_flags": cpu["flags"],
