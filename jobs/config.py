@@ -39,6 +39,7 @@ class TimingConfig:
     compile_seconds: Annotated[float, Field(gt=0)]
     batches: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     torch_compile: bool
+    few_items: list[Annotated[int, Field(ge=1)]]
     instructions: bool
     threads: Annotated[int, Field(ge=1)] | None
     max_load: Annotated[float, Field(ge=0)]

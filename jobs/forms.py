@@ -73,6 +73,28 @@ def count(row: Row, proof: Proof, timing: TimingConfig) -> None:
         log.info("Instructions are not counted: %s", counted.reason)
 
 
+def form_of(forms: dict[str, Executable], learned: Learned, name: str, n_items: int) -> Executable:
+    """The form by its name, for so many items at once: a network is built for them, a circuit takes any number."""
+    if name == "nn-jax":
+        return _jax(learned, n_items)
+    return _torch(learned, n_items) if name == "nn-torch" else forms[name]
+
+
+def _jax(learned: Learned, batch: int) -> Executable:
+    from methods.jax_network import JaxNetwork
+
+    assert isinstance(learned.network, Network)
+    assert learned.tables is not None
+    return JaxNetwork(learned.network, learned.tables, batch)
+
+
+def _torch(learned: Learned, batch: int, compiled: bool = False) -> Executable:
+    from methods import torch_network
+
+    what = learned.parameters if learned.tables is None else learned.tables
+    return (torch_network.compiled if compiled else torch_network.TorchNetwork)(learned.network, what, batch)
+
+
 def _network(row: Row, workload: Workload, learned: Learned, timing: TimingConfig) -> Executable:
     """The trained network in a framework at the fastest of the batch sizes, compiled by the framework if that is faster."""
     network = learned.network
@@ -86,29 +108,24 @@ def _network(row: Row, workload: Workload, learned: Learned, timing: TimingConfi
         return quickest([tried.start(form) for form in forms])
 
     if row.backend == "nn-jax":
-        from methods.jax_network import JaxNetwork
-
-        assert isinstance(network, Network)
-        assert learned.tables is not None
-        jitted = [JaxNetwork(network, learned.tables, batch) for batch in sizes]
+        jitted = [_jax(learned, batch) for batch in sizes]
         best = choose(jitted)
         row.batch = sizes[best]
         return jitted[best]
 
-    from methods import torch_network
     from methods.torch_engine import use_threads
+    from methods.torch_network import CompileUnavailableError
 
     use_threads(timing.n_threads)
-    what = learned.parameters if learned.tables is None else learned.tables
-    eager = [torch_network.TorchNetwork(network, what, batch) for batch in sizes]
+    eager = [_torch(learned, batch) for batch in sizes]
     best = choose(eager)
     row.batch = sizes[best]
     if timing.torch_compile:
         try:
             start = time.perf_counter()
-            compiled = torch_network.compiled(network, what, row.batch)
+            compiled = _torch(learned, row.batch, compiled=True)
             seconds = time.perf_counter() - start
-        except torch_network.CompileUnavailableError as error:
+        except CompileUnavailableError as error:
             log.info("nn-torch runs without torch.compile: %s", error)
             return eager[best]
         if choose([eager[best], compiled]) == 1:

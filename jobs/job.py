@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from codegen.timing_lock import BusyMachineError, stand_aside
 from codegen.whole_file import write_whole
 from jobs.config import JobConfig, TimingConfig, check
 from jobs.events import Tell, silent
-from jobs.forms import build_row, count
+from jobs.forms import build_row, count, form_of
 from jobs.proof import CircuitProof, OrdinaryProof, Proof
 from jobs.sources import digest
 from jobs.store import STAGES, Folder, job_folder, training_folder
@@ -157,7 +158,8 @@ def _fill(record: Record, config: JobConfig, folder: Folder, tell: Tell) -> None
     with pinned() if config.timing.n_threads == 1 else nullcontext():
         forms = _forms(record, config.timing, learned, proof, names, folder.path, "compile" in redo, tell)
         if config.timing.enabled:
-            time_rows(record, proof.workload, forms, config.timing, tell)
+            few_items = partial(form_of, forms, learned)
+            time_rows(record, proof.workload, forms, few_items, config.timing, tell)
     if any(row.status == "failed" for row in record.rows):
         record.status, record.reason = "failed", "A back end failed; its row says why."
 

@@ -35,8 +35,17 @@ def same_choices(timing: TimingConfig, row: Row) -> TimingConfig:
     return replace(timing, batches=[row.batch], torch_compile=row.isa == "torch.compile")
 
 
-def time_rows(record: Record, workload: Workload, forms: dict[str, Executable], timing: TimingConfig, tell: Tell) -> None:
+def time_rows(
+    record: Record,
+    workload: Workload,
+    forms: dict[str, Executable],
+    few_items: Callable[[str, int], Executable],
+    timing: TimingConfig,
+    tell: Tell,
+) -> None:
     """Time every row that is not wrong, interleaved, and fill in times and ratios to the fastest neural-network row.
+
+    few_items: the form of a row for so many items at once, which a network is built for.
 
     Raises codegen.timing_lock.BusyMachineError, and codegen.measure.WrongOutputError where what was timed was wrong.
     """
@@ -66,6 +75,12 @@ def time_rows(record: Record, workload: Workload, forms: dict[str, Executable], 
         timed = time_arms(inside, protocol, rng)
         outside = arms(lambda name: works[name].whole(forms[name]))
         whole = time_arms(outside, few, rng).samples
+        if workload.part(1).n_items == 1:  # not a board, which is one
+            for n_items in timing.few_items:
+                part = workload.part(n_items)
+                alike = {name: part.whole(few_items(name, n_items)) for name in rows}
+                for name, sample in time_arms(alike, few, rng).samples.items():
+                    rows[name].few_items_ns[str(n_items)] = _median_ns(sample) / part.n_items
         if all(row.exact for row in rows.values()):  # there is an oracle
             check_outputs({**inside, **{f"{name} from arrays": arm for name, arm in outside.items()}})
     items = {name: works[name].n_items * copies[name] for name in rows}

@@ -70,8 +70,8 @@ class Row:
     for AVX2 (see codegen.instructions). exact: it agreed with both oracles, the circuit's and the task's, on every item
     checked; None where there is no circuit to agree with. ns_per_item, ns_per_item_min: median and least of ns_samples,
     nanoseconds an item in each block of `loops` runs on items_timed items. ratio: times faster than the fastest neural-
-    network row, with a 95 % interval. versus_c: faster or slower than the row c, or "~" where that cannot be said (see
-    codegen.measure.verdict).
+    network row, with a 95 % interval. few_items_ns: nanoseconds an item, end to end, when there are only so many. versus_c:
+    faster or slower than the row c, or "~" where that cannot be said (see codegen.measure.verdict).
     """
 
     backend: str
@@ -100,6 +100,7 @@ class Row:
     ratio_low: float | None = None
     ratio_high: float | None = None
     versus_c: str | None = None
+    few_items_ns: dict[str, float] = field(default_factory=dict)
     loops: int | None = None
     items_timed: int | None = None
     ns_samples: list[float] = field(default_factory=list)
