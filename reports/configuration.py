@@ -1,0 +1,79 @@
+"""Which jobs are the same but for their seed, and by which settings the others differ."""
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from reports.record import Record
+
+Settings = dict[str, str]  # a value as text, by the setting's name as on the command line
+
+# The parts of a job's configuration that decide what it comes to, beside the seed, and how long it takes, in the order in which
+# they are told. A training is decided by the first of them.
+OF_TRAINING = ("method", "task", "engine", "train")
+OF_RESULT = (*OF_TRAINING, "backend", "timing", "threads")
+# conf/task has ${seed} for it, so that it is another for each seed unless it was chosen.
+_SEED_OF_SPLIT = "task.split_seed"
+_AS_SEED = "seed"
+
+
+def settings(record: Record, parts: Iterable[str] = OF_RESULT) -> Settings:
+    """The settings of a job that are the same for each of its configuration's seeds."""
+    found: Settings = {}
+    for part in parts:
+        if part in record.config:
+            _flatten(record.config[part], part, found)
+    if found.get(_SEED_OF_SPLIT) == str(record.seed) and _SEED_OF_SPLIT not in record.choices:
+        found[_SEED_OF_SPLIT] = _AS_SEED
+    return found
+
+
+def newest_by_seed(records: Iterable[Record]) -> dict[int, Record]:
+    """One record for each seed of a configuration, in the order of seeds: of a job that was run again the last."""
+    by_date = sorted(records, key=lambda record: record.date)
+    return dict(sorted({record.seed: record for record in by_date}.items()))
+
+
+def distinguishing(configurations: Sequence[Settings], known: Sequence[str] = ()) -> list[str]:
+    """Names of settings that tell these configurations apart, beside those that are known to be told: from the first on, each
+    that tells more of them apart than those before it."""
+    told = list(known)
+    apart = _n_apart(configurations, told)
+    for name in dict.fromkeys(name for one in configurations for name in one):
+        if apart < len(configurations) and (more := _n_apart(configurations, [*told, name])) > apart:
+            told.append(name)
+            apart = more
+    return told[len(known) :]
+
+
+def _n_apart(configurations: Sequence[Settings], names: Sequence[str]) -> int:
+    return len({tuple(one.get(name) for name in names) for one in configurations})
+
+
+def said(names: Iterable[str], of: Settings) -> str:
+    """These settings as on the command line, without the group's name."""
+    return " ".join(f"{name.rsplit('.', 1)[-1]}={of.get(name, '')}" for name in names)
+
+
+def _flatten(value: Any, name: str, into: Settings) -> None:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _flatten(part, f"{name}.{key}", into)
+    elif isinstance(value, list):
+        into[name] = ",".join(_run(text, len(list(run))) for text, run in groupby(map(_text, value)))
+    else:
+        into[name] = _text(value)
+
+
+def _run(text: str, length: int) -> str:
+    """Of a list: layers of the same width are told once."""
+    return text if length == 1 else f"{text}×{length}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return (
+        repr(value) if type(value) in (int, float) else json.dumps(value)
+    )  # the same for numbers, but thousands of jobs have many
