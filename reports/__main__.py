@@ -2,13 +2,16 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from reports.leaderboard import FORMATS, job_tables, leaderboard, notes, text
+from reports.leaderboard import FORMATS, ColumnError, job_tables, notes, text
 from reports.publish import publish
 from reports.record import Record, RecordError, read_all
+from reports.standings import SORTS, failures, leaderboard, standings_of
 from reports.sweep import sweep_table
 
 DEFAULT_RUNS = Path(__file__).resolve().parent.parent / "runs"
@@ -31,9 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     try:
-        return int(options.action(options, records))
-    except ReportError as error:
-        complain.print(f"[red]{error}[/]", soft_wrap=True)
+        return int(options.action(options, _chosen(options, records)))
+    except (ReportError, ColumnError) as error:
+        complain.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
 
 
@@ -41,22 +44,39 @@ class ReportError(ValueError):
     """A report that cannot be made from these records; says what is missing."""
 
 
+def _chosen(options: argparse.Namespace, records: list[Record]) -> list[Record]:
+    """The records of the methods and tasks that were asked for."""
+    for name in ("method", "task"):
+        pattern = getattr(options, name)
+        if pattern is not None:
+            known = sorted({getattr(record, name) for record in records})
+            records = [record for record in records if fnmatchcase(getattr(record, name), pattern)]
+            if not records:
+                raise ReportError(f"No job of a {name} like {pattern} here. There are: {', '.join(known) or 'none'}.")
+    return records
+
+
+def _show(tables: Iterable[RenderableType], sentences: Iterable[str] = ()) -> int:
+    """In 80 columns where nobody looks: a file or another program."""
+    console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
+    for table in tables:
+        console.print(table)
+    for sentence in sentences:
+        console.print(f"  {sentence}", soft_wrap=True, markup=False)
+    return 0
+
+
 def _show_leaderboard(options: argparse.Namespace, records: list[Record]) -> int:
     if options.format == "rich":
-        Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(leaderboard(records))
-    else:
-        sys.stdout.write(text(records, options.format))
+        standings = standings_of(records)
+        return _show(leaderboard(standings, options.sort), failures(standings))
+    sys.stdout.write(text(records, options.format, options.sort))
     return 0
 
 
 def _show_job(options: argparse.Namespace, records: list[Record]) -> int:
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     record = _one(records, options.run)
-    for table in job_tables(record):
-        console.print(table)
-    for note in notes(record):
-        console.print(f"  {note}", soft_wrap=True, markup=False)
-    return 0
+    return _show(job_tables(record), notes(record))
 
 
 def _show_sweep(options: argparse.Namespace, records: list[Record]) -> int:
@@ -64,8 +84,7 @@ def _show_sweep(options: argparse.Namespace, records: list[Record]) -> int:
     if not chosen:
         known = sorted({record.choices["experiment"] for record in records if "experiment" in record.choices})
         raise ReportError(f"No job of experiment={options.experiment} here. There are: {', '.join(known) or 'none'}.")
-    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(sweep_table(chosen[::-1]))
-    return 0
+    return _show([sweep_table(chosen[::-1])])
 
 
 def _show_life(options: argparse.Namespace, records: list[Record]) -> int:
@@ -108,7 +127,17 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--runs", type=Path, default=argparse.SUPPRESS, metavar="DIR", help="folder of jobs")
     parser.add_argument("--runs", type=Path, default=DEFAULT_RUNS, metavar="DIR", help="folder of jobs (default: %(default)s)")
     parser.add_argument(
-        "--format", choices=FORMATS, default="rich", help="rich: a table of jobs; csv, md, json: one row a job and back end"
+        "--format",
+        choices=FORMATS,
+        default="rich",
+        help="rich: tables, a line for each method as configured; csv, md, json: one row a job and back end",
+    )
+    for name, example in (("method", "warp"), ("task", "'*mnist'")):
+        parser.add_argument(f"--{name}", metavar="GLOB", help=f"only jobs of {name}s whose name is like this, such as {example}")
+    parser.add_argument(
+        "--sort",
+        metavar="COLUMN",
+        help=f"order of the lines, numbers from the largest: {', '.join(SORTS)}; of csv, md and json any of their columns",
     )
     parser.set_defaults(action=_show_leaderboard)
     commands = parser.add_subparsers(title="commands")

@@ -1,65 +1,56 @@
-"""Records as tables: the leaderboard and one job's rows, for a terminal or as csv, Markdown or JSON."""
+"""One job's rows as tables for a terminal, and those of all records as csv, Markdown or JSON."""
 
+import csv
+import io
 import json
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 from rich import box
 from rich.table import Table
 
 from reports.record import COLUMNS, Record, Row, tidy
+from reports.text import figure, quantity, threads
 
 EXPORTS = ("csv", "md", "json")
 FORMATS = ("rich", *EXPORTS)
 _FACT_COLUMNS = 66  # beside the facts' names, in a terminal of 80
 
 
-def frame(records: list[Record]) -> pd.DataFrame:
-    """The tidy table: one row a job and back end, columns COLUMNS; absent values are None."""
-    rows = [row for record in records for row in tidy(record)]
-    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+class ColumnError(ValueError):
+    """There is no such column to sort by; the message has those that there are."""
 
 
-def text(records: list[Record], style: str) -> str:
-    """The tidy table as csv, md or json text."""
-    table = frame(records)
+def text(records: list[Record], style: str, sort: str | None = None) -> str:
+    """The tidy table as csv, md or json text: one row a job and back end, columns COLUMNS. Raises ColumnError."""
+    rows = in_order([row for record in records for row in tidy(record)], sort, COLUMNS)
     if style == "csv":
-        return table.to_csv(index=False)
+        lines = io.StringIO()
+        writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return lines.getvalue()
     if style == "json":
-        return json.dumps(table.to_dict(orient="records"), indent=1, allow_nan=False) + "\n"
+        return json.dumps(rows, indent=1, allow_nan=False) + "\n"
     assert style == "md", style
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *([_cell(value) for value in row] for row in table.itertuples(index=False))]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    cells = [COLUMNS, ["---"] * len(COLUMNS), *([_cell(row[name]) for name in COLUMNS] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
 def _cell(value: Any) -> str:
     return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def leaderboard(records: list[Record]) -> Table:
-    """One line a job: what it learned and how fast its fastest form is."""
-    caption = "× nn: times faster than the fastest neural-network row of the same job"
-    table = Table(title="Gatebench", caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("job", no_wrap=True)
-    for name in ("status", "accuracy", "gates", "train s", "fastest", "items/s", "× nn"):
-        table.add_column(name, justify="left" if name in ("status", "fastest") else "right", no_wrap=True)
-    for record in records:
-        training = record.training
-        best = fastest_learned(record)
-        compiled = record.row("c") or record.row("numba")
-        table.add_row(
-            f"{record.method} {record.task} s{record.seed}",
-            record.status,
-            _accuracy(training.accuracy) if training else "",
-            f"{training.gates_learned}→{_shown(compiled.gates)}" if training and compiled else "",
-            _shown(training.seconds if training else None, ".1f"),
-            best.backend if best else "",
-            quantity(1e9 / best.ns_per_item) if best and best.ns_per_item else "",
-            _figure(best.ratio if best else None),
-            style=None if record.status == "ok" else "yellow" if record.status == "skipped" else "red",
-        )
-    return table
+def in_order(rows: list[dict[str, Any]], column: str | None, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """By a column: numbers from the largest, text from A, and what has no value last. Raises ColumnError."""
+    if column is None:
+        return rows
+    if column not in columns:
+        raise ColumnError(f"There is no column {column!r} to sort by. Choices: {', '.join(columns)}.")
+    known = [row for row in rows if row[column] is not None]
+    known.sort(key=lambda row: row[column], reverse=bool(known) and not isinstance(known[0][column], str))
+    return known + [row for row in rows if row[column] is None]
 
 
 def job_tables(record: Record) -> list[Table]:
@@ -101,14 +92,16 @@ def _gates_left(record: Record) -> list[str]:
 
 def _rows_table(record: Record) -> Table:
     item = record.item or "item"
+    timed_on = threads(max(row.threads for row in record.rows))
     table = Table(
-        title=f"{record.method} on {record.task}, seed {record.seed}, one thread",
+        title=f"{record.method} on {record.task}, seed {record.seed}, {timed_on}",
         caption=_caption(record),
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=True,
     )
     table.add_column("  back end", no_wrap=True)
-    for name in ("gates", "build s", f"{item}s/s", "end to end", "× nn", "95 %"):
+    for name in ("gates", "build s", f"{item}s/s", "end to end", "× nn", "95 %", ""):
         table.add_column(name, justify="right", no_wrap=True)
     best = fastest_learned(record)
     for row in record.rows:
@@ -117,8 +110,9 @@ def _rows_table(record: Record) -> Table:
             _shown(row.gates),
             _shown(row.compile_seconds, ".2f"),
             *(quantity(1e9 / ns) if ns else "" for ns in (row.ns_per_item, row.end_to_end_ns_per_item)),
-            _figure(row.ratio),
-            f"{_figure(row.ratio_low)}–{_figure(row.ratio_high)}" if row.ratio_low and row.ratio_low != row.ratio_high else "",
+            figure(row.ratio),
+            f"{figure(row.ratio_low)}–{figure(row.ratio_high)}" if row.ratio_low and row.ratio_low != row.ratio_high else "",
+            "~" if row.versus_c == "~" else "",
             style="bold" if row is best else None if row.ns_per_item else "dim",
         )
     return table
@@ -126,12 +120,17 @@ def _rows_table(record: Record) -> Table:
 
 def fastest_learned(record: Record) -> Row | None:
     """The back end of the learned circuit or network that takes least time, if any was timed."""
-    timed = [row for row in record.rows if row.ns_per_item and row.backend != "reference"]
-    return min(timed, key=lambda row: row.ns_per_item or 0, default=None)
+    return min(learned_rows(record), key=lambda row: row.ns_per_item or 0, default=None)
+
+
+def learned_rows(record: Record) -> list[Row]:
+    """The back ends of the learned circuit or network that were timed."""
+    return [row for row in record.rows if row.ns_per_item and row.backend != "reference"]
 
 
 def _caption(record: Record) -> str:
     """What the table's words stand for here."""
+    item = record.item or "item"
     said = []
     baseline = next((row for row in record.rows if row.ratio == row.ratio_low == row.ratio_high == 1), None)
     if baseline is not None:
@@ -140,14 +139,35 @@ def _caption(record: Record) -> str:
     words = [f"{row.backend}: {row.isa}" for row in record.rows if row.backend in ("c", "reference") and row.isa]
     said += [f"{'; '.join(part)}." for part in (networks, words) if part]
     if any(row.end_to_end_ns_per_item for row in record.rows):
-        said.append(f"end to end: {record.item or 'item'}s/s with packing and unpacking, from what the caller has.")
+        said.append(f"end to end: {item}s/s with packing and unpacking, from what the caller has.")
     most = max((row.items_timed or 0 for row in record.rows), default=0)
     fewer = [f"{row.backend} on {row.items_timed}" for row in record.rows if row.items_timed and row.items_timed < most]
     if fewer:
-        said.append(f"Timed on {most} {record.item or 'item'}s; {', '.join(fewer)}.")
+        said.append(f"Timed on {most} {item}s; {', '.join(fewer)}.")
     if record.noise_floor is not None:
         said.append(f"A second copy of c differs by up to {100 * record.noise_floor:.1f} %.")
-    return "\n".join(said)
+    if any(row.versus_c == "~" for row in record.rows):
+        said.append("~: no faster or slower than c by more than its second copy or the interval.")
+    sizes = [f"{row.backend} {quantity(row.c_bytes)}B" for row in record.rows if row.c_bytes]
+    if sizes:
+        said.append(f"C text: {', '.join(sizes)}.")
+    said += [
+        f"{row.backend}: {figure(row.instructions_per_item)} instructions per {item}, counted with AVX2."
+        for row in record.rows
+        if row.instructions_per_item
+    ]
+    return "\n".join([*said, *_conditions(record)])
+
+
+def _conditions(record: Record) -> list[str]:
+    """What the timing ran beside, where that is known."""
+    beside = record.conditions
+    if beside is None:
+        return []
+    said = [f"{beside.flagged} of {len(beside.blocks)} blocks were disturbed."]
+    if beside.forced:
+        said.append(f"Forced: other work kept {beside.load:.1f} cores busy. Do not quote these times.")
+    return said
 
 
 def notes(record: Record) -> list[str]:
@@ -162,22 +182,5 @@ def _accuracy(value: float) -> str:
     return shown if value in (0.0, 1.0) or shown != "100.00 %" else f"{100 * value:.4f} %"
 
 
-def _figure(value: float | None) -> str:
-    """Three digits, or all of those before the point, of thousands from 100,000 on."""
-    if value is None:
-        return ""
-    if value >= 99_950:  # seven characters would not leave room for an interval in 80 columns
-        return f"{value / 1000:,.0f}k"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def _shown(value: float | None, style: str = "") -> str:
     return "" if value is None else format(value, style)
-
-
-def quantity(value: float) -> str:
-    """A count in three digits with its unit: 149G, 1.5M."""
-    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"

@@ -207,12 +207,16 @@ COLUMNS = (
     "parameters", "gates_learned", "gates_compiled", "ops_compiled", "depth", "train_seconds", "steps", "backend", "isa",
     "threads", "batch", "compile_seconds", "ns_per_item", "items_per_second", "end_to_end_items_per_second",
     "ratio_vs_nn", "ratio_low", "ratio_high", "noise_floor", "key", "machine", "commit", "dirty", "date", "reason",
+    "c_bytes", "instructions_per_item", "versus_c", "load", "forced", "blocks", "blocks_flagged",
 )  # fmt: skip
+
+
+_OF_RECORD, _OF_ROW = ([f.name for f in fields(kind) if f.name in COLUMNS] for kind in (Record, Row))
 
 
 def tidy(record: Record) -> list[dict[str, Any]]:
     """One dict of COLUMNS a back end; a job that built none has one row without a back end."""
-    job = {name: getattr(record, name) for name in COLUMNS if name in {f.name for f in fields(Record)}}
+    job = {name: getattr(record, name) for name in _OF_RECORD}
     if record.training:
         training = record.training
         job |= {
@@ -223,6 +227,14 @@ def tidy(record: Record) -> list[dict[str, Any]]:
             "train_seconds": training.seconds,
             "steps": training.steps,
         }
+    if record.conditions:
+        beside = record.conditions
+        job |= {
+            "load": beside.load,
+            "forced": beside.forced,
+            "blocks": len(beside.blocks),
+            "blocks_flagged": beside.flagged,
+        }
     blank = dict.fromkeys(COLUMNS)
     if not record.rows:
         return [blank | job]
@@ -230,7 +242,7 @@ def tidy(record: Record) -> list[dict[str, Any]]:
 
 
 def _tidy_row(record: Record, row: Row) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in COLUMNS if name in {f.name for f in fields(Row)}}
+    values = {name: getattr(row, name) for name in _OF_ROW}
     values["status"] = row.status if record.status == "ok" else record.status
     values["reason"] = row.reason or record.reason
     values |= {

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports.leaderboard import _figure, quantity
 from reports.life import Shape, opening
 from reports.publish import PUBLISHED, publish
 from reports.record import COLUMNS, FILE, SCHEMA, Record, RecordError, Row, read_all, tidy
+from reports.text import figure, percent, quantity
 from tests.conftest import ROOT, run_reports
 
 CONTRACT = {
@@ -79,6 +79,13 @@ def test_quantities_have_three_digits_and_a_unit(value, shown):
     assert quantity(value) == shown
 
 
+@pytest.mark.parametrize(
+    ("fraction", "shown"), [(1.0, "100.00"), (0.99999, "99.99"), (0.97816, "97.82"), (0.0, "0.00"), (-0.006, "-0.60")]
+)
+def test_a_percentage_is_100_only_for_all_items(fraction, shown):
+    assert percent(fraction) == shown
+
+
 def test_csv_is_one_tidy_row_a_back_end_and_nothing_else(finished_job, tmp_path):
     done = run_reports("--runs", str(finished_job[1]), "--format", "csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -123,7 +130,7 @@ def test_the_leaderboard_and_one_job_fit_80_columns(finished_job, tmp_path):
     ],
 )
 def test_speed_ups_are_short_enough_for_intervals_beside_them(ratio, shown):
-    assert _figure(ratio) == shown
+    assert figure(ratio) == shown
 
 
 def test_no_records_says_which_command_makes_some(tmp_path):

@@ -31,21 +31,79 @@ def lines(records):
     return captured.get().splitlines()
 
 
+def shown(records, *labels):
+    """The words behind these labels, in the table of accuracies and in that of costs."""
+    return [line.split()[len(labels) :] for line in lines(records) if tuple(line.split()[: len(labels)]) == labels]
+
+
+def accurate(method, *accuracies, **changes):
+    """Jobs of seeds 0, 1, ... that had these accuracies."""
+    jobs = [job(seed, None, method=method) for seed in range(len(accuracies))]
+    for record, accuracy in zip(jobs, accuracies, strict=True):
+        record.training.hard_accuracy = accuracy
+        for name, value in changes.items():
+            setattr(record, name, value)
+    return jobs
+
+
 def test_seeds_are_taken_together_and_the_median_is_over_the_exact_ones():
     records = [job(0, 100, method="dlgn"), job(1, 300, method="dlgn"), job(2, None, method="dlgn"), job(0, 50, method="warp")]
-    dlgn, warp = (line.split() for line in lines(records) if line.split()[:1] in (["dlgn"], ["warp"]))
-    assert dlgn == ["dlgn", "2/3", "200", "2.0", "1,200", "100.0", "83.3", "16.7", "1e-02"]
-    assert warp[:3] == ["warp", "1/1", "50"]
+    accuracies, costs = shown(records, "dlgn")
+    # 100, 100 and 50: standard deviation 28.87, t of two degrees of freedom 4.303.
+    assert accuracies == ["3", "100.00±0.00", "83.33±71.71", "50.00", "16.67", "?"]
+    assert costs == ["2/3", "200", "2.0", "1.2k", "1e-02"]
+    accuracies, costs = shown(records, "warp")
+    assert accuracies == ["1", "seed", "100.00", "100.00", "0.00", "best"]
+    assert costs[:2] == ["1/1", "50"]
 
 
 def test_a_choice_never_exact_has_blanks_for_steps_and_seconds():
-    (line,) = (line.split() for line in lines([job(0, None, method="warp"), job(0, 10, method="dlgn")]) if "warp" in line)
-    assert line == ["warp", "0/1", "1,200", "100.0", "50.0", "50.0", "1e-02"]
+    _, costs = shown([job(0, None, method="warp"), job(0, 10, method="dlgn")], "warp")
+    assert costs == ["0/1", "1.2k", "1e-02"]
 
 
 def test_a_failed_job_counts_as_not_exact():
-    failed = bare_record(choices={"method": "dlgn", "seed": "1"})
-    assert any("1/2" in line for line in lines([job(0, 10, method="dlgn"), failed]))
+    failed = bare_record(choices={"method": "dlgn", "seed": "1"}, seed=1)
+    accuracies, costs = shown([job(0, 10, method="dlgn"), failed], "m", "t")
+    assert accuracies[:2] == ["1/2", "seed"]
+    assert costs[0] == "1/2"
+
+
+def test_a_difference_is_only_called_one_where_its_paired_interval_leaves_out_zero():
+    """Differences to the best: 2, 3 and 4 %, which is 3 ± 2.5; 1, 2 and 3 %, which is 2 ± 2.5; and of two seeds."""
+    records = accurate("best", 0.90, 0.80, 0.70) + accurate("far", 0.88, 0.77, 0.66) + accurate("near", 0.89, 0.78, 0.67)
+    records += accurate("few", 0.60, 0.50)
+    assert [shown(records, name)[0][-1] for name in ("best", "far", "near", "few")] == ["best", "worse", "~", "?"]
+
+
+def test_there_is_a_best_of_each_problem():
+    records = [job(0, 1, **{"task.inputs": inputs}) for inputs in ("4", "6")]
+    for record, inputs in zip(records, (4, 6), strict=True):
+        record.config = {"task": {"name": "t", "inputs": inputs}}
+    assert [shown(records, inputs)[0][-1] for inputs in ("4", "6")] == ["best", "best"]
+
+
+def test_jobs_of_one_choice_that_were_configured_differently_are_told_apart():
+    records = accurate("dlgn", 0.9) + accurate("dlgn", 0.8)
+    for record, steps in zip(records, (10, 20), strict=True):
+        record.config = {"train": {"max_steps": steps}}
+    assert [line.split()[:2] for line in lines(records) if "1 seed" in line] == [["10", "1"], ["20", "1"]]
+
+
+def test_seconds_of_different_machines_are_left_out_and_the_rest_is_taken_together():
+    records = [job(0, 100, method="dlgn"), job(1, 300, method="dlgn"), job(0, 1, method="warp")]
+    assert "s is left out" not in " ".join(lines(records))
+    records[0].machine = "there"
+    accuracies, costs = shown(records, "dlgn")
+    assert accuracies[0] == "2"
+    assert costs == ["2/2", "200", "1.2k", "1e-02"]
+    assert "s is left out" in " ".join(lines(records))
+
+
+def test_of_a_seed_that_ran_twice_the_newest_counts():
+    old, new = job(0, None, method="dlgn"), job(0, 10, method="dlgn")
+    old.date, new.date = "2026-01-01", "2026-01-02"
+    assert shown([new, old, job(0, 1, method="warp")], "dlgn")[1][0] == "1/1"
 
 
 def test_only_what_differs_is_a_column():
@@ -61,9 +119,18 @@ def test_a_long_list_is_shown_by_its_length():
     assert any(start[0] == "[64,32]" for start in shown if start)
 
 
-def test_the_table_fits_80_columns():
-    records = [job(0, 10_000, method=name, **{"method.smoothing": "gumbel_hard"}) for name in ("dlgn", "warp")]
-    assert max(map(len, lines(records))) <= 80
+@pytest.mark.parametrize(
+    "more", [{}, {"experiment": "quite_a_long_name", "task": "fashion_mnist", "train.optimiser.learning_rate": "0.001"}]
+)
+def test_the_tables_fit_80_columns(more):
+    records = []
+    for i, smoothing in enumerate(("soft", "gumbel_hard")):
+        choices = {"method.smoothing": smoothing, **{name: f"{value}{i}" for name, value in more.items()}}
+        records += [job(seed, 10_000 if seed else None, **choices) for seed in range(3)]
+    found = lines(records)
+    assert max(map(len, found)) <= 80
+    assert not any("…" in line for line in found)
+    assert any("gumbel_hard" in line for line in found)
 
 
 def test_an_experiment_sweeps_by_itself_and_ends_in_its_table(tmp_path):
