@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from codegen.whole_file import write_whole
-
 SCHEMA = 4
 _READABLE = (3, 4)  # a record of schema 3 only lacks fields that may be empty
 FILE = "record.json"
@@ -156,6 +154,8 @@ class Record:
 
     def write(self, folder: Path) -> Path:
         """Write folder/record.json atomically."""
+        from codegen.whole_file import write_whole  # here: what only reads records has no need of the compiler's modules
+
         path = folder / FILE
         write_whole(path, (json.dumps(asdict(self), indent=1, allow_nan=False) + "\n").encode())
         return path
