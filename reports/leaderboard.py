@@ -1,17 +1,18 @@
 """One job's rows as tables for a terminal, and those of all records as csv, Markdown or JSON."""
 
-import csv
-import io
 import json
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
 
 from reports.record import COLUMNS, Record, Row, tidy
 from reports.text import figure, quantity, threads
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXPORTS = ("csv", "md", "json")
 FORMATS = ("rich", *EXPORTS)
@@ -22,20 +23,24 @@ class ColumnError(ValueError):
     """There is no such column to sort by; the message has those that there are."""
 
 
-def text(records: list[Record], style: str, sort: str | None = None) -> str:
-    """The tidy table as csv, md or json text: one row a job and back end, columns COLUMNS. Raises ColumnError."""
+def frame(records: list[Record], sort: str | None = None) -> "pd.DataFrame":
+    """The tidy table: one row a job and back end, columns COLUMNS; absent values are None. Raises ColumnError."""
+    import pandas as pd  # here: it takes longer to load than tables of a terminal take to make
+
     rows = in_order([row for record in records for row in tidy(record)], sort, COLUMNS)
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+
+
+def text(records: list[Record], style: str, sort: str | None = None) -> str:
+    """The tidy table as csv, md or json text. Raises ColumnError."""
+    table = frame(records, sort)
     if style == "csv":
-        lines = io.StringIO()
-        writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return lines.getvalue()
+        return table.to_csv(index=False)
     if style == "json":
-        return json.dumps(rows, indent=1, allow_nan=False) + "\n"
+        return json.dumps(table.to_dict(orient="records"), indent=1, allow_nan=False) + "\n"
     assert style == "md", style
-    cells = [COLUMNS, ["---"] * len(COLUMNS), *([_cell(row[name]) for name in COLUMNS] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *([_cell(value) for value in row] for row in table.itertuples(index=False))]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _cell(value: Any) -> str:
