@@ -9,7 +9,7 @@ BIN     = $(VENV)/bin
 .PHONY: run test lint bench bench-train bench-circuit clean
 
 run: $(VENV)/installed
-	$(BIN)/python harness.py method=dlgn task=life
+	$(BIN)/python harness.py method=dlgn task=life timing.force=true
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n auto --dist worksteal
