@@ -16,7 +16,7 @@ from reports.text import interval, percent, quantity, seeds
 _SEED = "seed"
 # The settings of tasks that say what is asked: where they are the same, accuracies compare.
 _ASKED = ("task.name", "task.function", "task.inputs", "task.outputs", "task.function_seed", "task.rule")
-_LABELS_WIDTH = 24  # what the figures leave of 80 columns
+_LABELS_WIDTH = 20  # what the figures leave of 80 columns
 _ACCURACY = (
     "Accuracy in %, over seeds: means with 95 % intervals (Student's t), and the worst seed. soft: before discretisation; gap:"
     " soft less hard. One seed has no interval."
@@ -69,7 +69,7 @@ def sweep_table(records: list[Record]) -> Group:
     choices = _choices(records, names)
     headers, labels = _labels(names, choices)
     title = " ".join(sorted({record.choices["experiment"] for record in records if "experiment" in record.choices}))
-    return Group(_accuracies(title, headers, labels, choices), _costs(headers, labels, choices))
+    return Group(_accuracies(title, headers, labels, choices), "", _costs(headers, labels, choices))
 
 
 def _labels(names: list[str], choices: list[_Choice]) -> tuple[list[str], list[list[str]]]:
@@ -83,7 +83,7 @@ def _labels(names: list[str], choices: list[_Choice]) -> tuple[list[str], list[l
         jobs = [next(iter(one.jobs.values())) for one in choices]
         return ["job"], [[f"{job.method} {job.task}"] for job in jobs]
     labels = [[*map(_short, one.labels), *(one.settings.get(name, "") for name in told)] for one in choices]
-    if sum(max(map(len, column)) + 2 for column in zip(headers, *labels, strict=True)) <= _LABELS_WIDTH:
+    if sum(max(map(len, column)) + 2 for column in zip(headers, *labels, strict=True)) <= _LABELS_WIDTH + 2:
         return headers, labels
     joined = [" ".join(f"{name}={value}" for name, value in zip(headers, line, strict=True) if value) for line in labels]
     return ["choice"], [[line] for line in joined]
@@ -143,9 +143,9 @@ def _costs(headers: list[str], labels: list[list[str]], choices: list[_Choice]) 
 
 
 def _table(title: str | None, caption: str, headers: list[str], figures: tuple[str, ...]) -> Table:
-    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
     for name in headers:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", max_width=_LABELS_WIDTH)
     for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
     return table
