@@ -172,7 +172,7 @@ def test_the_digits_are_learned_compiled_and_timed(tmp_path):
         assert (row.status, row.exact, row.compiled_accuracy) == ("ok", True, record.training.hard_accuracy)
         assert row.ns_per_item > 0
         assert row.end_to_end_ns_per_item > 0
-    (folder,) = tmp_path.glob("r/*/")
+    (folder,) = (path.parent for path in tmp_path.glob("r/*/record.json"))
     circuit, task = Circuit.load(folder / record.circuit_file), ImageTask(config())
     assert (circuit.predict(task.test.features) == np.argmax(task.test.target, axis=1)).mean() == record.training.hard_accuracy
 
@@ -187,5 +187,5 @@ def test_learned_thresholds_go_into_the_circuit(tmp_path):
     record = digits_job(tmp_path, "train.max_steps=600", *thresholds, "backend.names=[numpy,c]", "timing=none")
     assert record.training.hard_accuracy > 0.85
     assert [row.exact for row in record.rows] == [True, True]
-    (folder,) = tmp_path.glob("r/*/")
+    (folder,) = (path.parent for path in tmp_path.glob("r/*/record.json"))
     assert Circuit.load(folder / record.circuit_file).encoder.n_inputs == 128

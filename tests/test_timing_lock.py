@@ -170,8 +170,8 @@ def hold_as(user, folder, pipe):
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become other users")
 def test_users_share_the_lock():
-    """Forked, because another user need not be able to start this Python."""
-    context = multiprocessing.get_context("fork")
+    """From a server that forks, because another user need not be able to start this Python."""
+    context = multiprocessing.get_context("forkserver")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o1777)  # as that of temporary files
