@@ -11,10 +11,10 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import hydra
 import yaml
@@ -22,31 +22,39 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, ValueType
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
 from jobs.actions import ACTIONS, run_action
-from jobs.config import ALL_BACKENDS, UsageError, check
+from jobs.config import ALL_BACKENDS, UsageError, available_cores, check
 from jobs.display import Display, show, summary
-from jobs.fit import check_fit
-from jobs.isolation import apart, run_isolated, start_server
+from jobs.fit import check_fit, distinct
+from jobs.isolation import apart, interrupt_workers, run_isolated, start_server
 from jobs.job import Request, source
+from jobs.search import OBJECTIVES, Direction, best, objectives
 from jobs.store import check_writable, job_folder, job_key
-from jobs.sweep import follow, new_sweep, objectives, run_listed
+from jobs.sweep import follow, new_sweep, run_listed
 from methods import ENGINES
 from reports.record import FILE, Record
+from reports.sweep import best_table
 
 ROOT = Path(__file__).resolve().parent
 CONF = ROOT / "conf"
 # Hydra's own options that print and stop.
 _PRINTING = ("--help", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--version")
 _OPTIONS_WITH_A_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i", "--config-name", "-cn", "--config-dir", "-cd")
-_EXTRAS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray", "optuna": "optuna"}
+_EXTRAS = {
+    "joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray", "ray_cluster": "ray",
+    "optuna": "optuna",
+}  # fmt: skip
+_PLUGINS = ("hydra/launcher", "hydra/sweeper")
+_SWEEPER = "override /hydra/sweeper"  # in an experiment's defaults
 
 console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
+OmegaConf.register_new_resolver("workers", lambda: max(2, available_cores() // 2), replace=True)  # of conf/hydra/launcher
 
 
 # -------------------------------------------------------------------------------------------------- from arguments to jobs
@@ -68,7 +76,8 @@ class Asked:
     @property
     def searches(self) -> bool:
         """Whether a sweeper chooses the jobs as it goes, so that they are not known before."""
-        return any(argument.startswith("hydra/sweeper=") for argument in self.hydra_arguments)
+        chosen = [argument for argument in self.hydra_arguments if argument.startswith("hydra/sweeper=")]
+        return bool(chosen) and chosen[-1] != "hydra/sweeper=basic"
 
 
 @dataclass(frozen=True)
@@ -90,18 +99,20 @@ def parse(arguments: Sequence[str]) -> Asked:
         parsed = OverridesParser.create().parse_overrides(lines)
         for override in list(parsed):
             if override.key_or_group == "experiment" and (CONF / "experiment" / f"{override.value()}.yaml").exists():
-                swept = _swept(str(override.value()))
-                multirun = multirun or bool(swept)
                 given = {one.key_or_group for one in parsed}
-                parsed += [one for one in OverridesParser.create().parse_overrides(swept) if one.key_or_group not in given]
+                varied, sweeper = map(OverridesParser.create().parse_overrides, _swept(str(override.value())))
+                multirun = multirun or bool(varied)
+                parsed += [one for one in varied if one.key_or_group not in given]
+                if any(one.is_sweep_override() for one in parsed):  # else it is one of the experiment's jobs, given in full
+                    parsed += [one for one in sweeper if one.key_or_group not in given]
     except HydraException as error:
         raise UsageError(f"{_first_line(error)} Overrides are written name=value; quote special characters.") from error
-    for override in parsed:
-        if override.is_hydra_override():
-            _check_installed(override)
+    for_hydra = [one for one in parsed if one.is_hydra_override()]
+    for override in for_hydra:
+        _check_installed(override)
     return Asked(
         [one for one in parsed if not one.is_hydra_override()],
-        [*options, *(str(one.input_line) for one in parsed if one.is_hydra_override())],
+        [*options, *(line for one in for_hydra for line in (str(one.input_line), *_settings(one)))],
         multirun,
         any(option.split("=")[0] in _PRINTING for option in options),
     )
@@ -169,11 +180,22 @@ def resolve(composed: DictConfig) -> dict[str, Any]:
     return config
 
 
-def _swept(experiment: str) -> list[str]:
-    """What an experiment varies by itself, as overrides."""
+def _settings(override: Override) -> list[str]:
+    """Where a launcher or a sweeper is chosen, the override that adds our settings to those of its plugin."""
+    group, name = override.key_or_group, str(override.value())
+    kind = group.removeprefix("hydra/")
+    if group not in _PLUGINS or not (CONF / "hydra/settings" / kind / f"{name}.yaml").exists():
+        return []
+    return [f"+hydra/settings/{kind}@hydra.{kind}={name}"]
+
+
+def _swept(experiment: str) -> tuple[list[str], list[str]]:
+    """What an experiment varies by itself, and the sweeper that it does so by with its settings, as overrides."""
     settings = yaml.safe_load((CONF / "experiment" / f"{experiment}.yaml").read_text())
-    params = settings.get("hydra", {}).get("sweeper", {}).get("params", {})
-    return [f"{name}={values}" for name, values in params.items()]
+    sweeper = dict(settings.get("hydra", {}).get("sweeper", {}))
+    varied = [f"{name}={values}" for name, values in sweeper.pop("params", {}).items()]
+    chosen = [f"hydra/sweeper={one[_SWEEPER]}" for one in settings.get("defaults", []) if _SWEEPER in one]
+    return varied, [*chosen, *(f"hydra.sweeper.{name}={value}" for name, value in sweeper.items())]
 
 
 def _forms(override: Override, groups: dict[str, list[str]], multirun: bool) -> list[str]:
@@ -202,7 +224,7 @@ def _forms(override: Override, groups: dict[str, list[str]], multirun: bool) -> 
 def _check_installed(override: Override) -> None:
     """Launchers and sweepers beyond hydra's own are extras."""
     plugin = str(override.value())
-    if override.key_or_group not in ("hydra/launcher", "hydra/sweeper") or plugin not in _EXTRAS:
+    if override.key_or_group not in _PLUGINS or plugin not in _EXTRAS:
         return
     extra = _EXTRAS[plugin]
     package = f"hydra_plugins.hydra_{extra}_{override.key_or_group.removeprefix('hydra/')}"
@@ -281,27 +303,70 @@ def run_sweep(jobs: list[Job], asked: Asked, command: str) -> int:
     folder = new_sweep(Path(jobs[0].config["runs_dir"]), requests)
     cached = {one.key: record for one in requests if (record := finished(one)) is not None}
     missing = [str(i) for i, one in enumerate(requests) if one.key not in cached]
+    code = 0
     with Display(console, len(requests), list(cached.values())) as display:
         if missing:
             with follow(folder, display.hear):
-                _launch(["job=" + ",".join(missing)], asked.hydra_arguments, folder)
+                code = _launch(["job=" + ",".join(missing)], asked.hydra_arguments, folder)
     records = [Record.read(path) for one in requests if (path := job_folder(one.config, one.key).path / FILE).exists()]
-    return summary(console, records, len(requests), command)
+    return summary(console, records, len(requests), command) or code
+
+
+def search_base(asked: Asked) -> tuple[Job, list[Direction]]:
+    """What the jobs of a search have in common, checked, and the direction of each objective. Raises UsageError."""
+    (base,) = jobs_of(replace(asked, overrides=[one for one in asked.overrides if not one.is_sweep_override()]))
+    names = base.config["objectives"] or []
+    if not names:
+        raise UsageError(f"A search needs objectives=[...], what it is to improve. Choices: {', '.join(OBJECTIVES)}.")
+    for name in names:
+        _check_name("objectives", name, list(OBJECTIVES))
+    given = hydra_settings(asked).sweeper.get("direction")
+    directions = list(given) if isinstance(given, ListConfig) else [given]
+    if len(directions) != len(names) or not {*directions} <= {*get_args(Direction)}:
+        said = f"objectives=[{','.join(names)}] and hydra.sweeper.direction={given}"
+        raise UsageError(f"{said}: expected a direction, maximize or minimize, for each objective.")
+    return base, directions
+
+
+def hydra_settings(asked: Asked) -> DictConfig:
+    """Hydra's own settings, its sweeper's and launcher's among them. Raises UsageError."""
+    overrides = [argument for argument in asked.hydra_arguments if argument.lstrip("+~").startswith("hydra")]
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            settings: DictConfig = hydra.compose("config", overrides, return_hydra_config=True).hydra
+    except HydraException as error:
+        raise UsageError(_first_line(error)) from error
+    return settings
 
 
 def run_search(asked: Asked, command: str) -> int:
     """A sweep whose jobs a sweeper chooses as it goes. Returns the exit code."""
-    fixed = [str(one.input_line) for one in asked.overrides if not one.is_sweep_override()]
-    folder = new_sweep(Path(compose(fixed)["runs_dir"]), [])
+    base, directions = search_base(asked)
+    runs, names = Path(base.config["runs_dir"]), base.config["objectives"]
+    check_writable(runs)
+    folder = new_sweep(runs, [])
     with Display(console, None) as display, follow(folder, display.hear):
-        _launch([str(one.input_line) for one in asked.overrides], asked.hydra_arguments, folder)
-    return summary(console, display.records, len(display.records), command)
+        code = _launch([str(one.input_line) for one in asked.overrides], asked.hydra_arguments, folder)
+    records = list({record.key: record for record in display.records}.values())  # a sweeper may choose a job again
+    failed = summary(console, records, len(records), command) if records else 1
+    found = best(records, names, directions)
+    if found:
+        console.print(best_table(records, found, names, [objectives(record, names) or [] for record in found]))
+    return code or failed
 
 
-def _launch(overrides: list[str], hydra_arguments: list[str], folder: Path) -> None:
+def _launch(overrides: list[str], hydra_arguments: list[str], folder: Path) -> int:
+    """Run hydra's launcher, and return its exit code: not 0 only if hydra, its sweeper or its launcher fails, not for jobs."""
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
     sys.argv = [sys.argv[0], "--multirun", *overrides, *hydra_arguments, f"hydra.sweep.dir='{quoted}'"]
-    hydra_main()
+    try:
+        hydra_main()
+    except SystemExit as ended:  # hydra has said why; what the sweep came to is yet to be told
+        return ended.code if isinstance(ended.code, int) else 1
+    except KeyboardInterrupt:
+        interrupt_workers()
+        raise
+    return 0
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -321,8 +386,7 @@ def hydra_main(composed: DictConfig) -> list[float] | None:
 def _threads(launcher: DictConfig) -> int | None:
     """The cores that a launcher gives each of its jobs; None: all that its process may use."""
     if "n_jobs" in launcher:  # joblib
-        cores = os.cpu_count() or 1
-        return max(1, cores // launcher.n_jobs) if launcher.n_jobs > 0 else 1
+        return max(1, available_cores() // launcher.n_jobs) if launcher.n_jobs > 0 else 1
     if "cpus_per_task" in launcher:  # submitit
         return int(launcher.cpus_per_task or 1)
     if "ray" in launcher:
@@ -334,6 +398,10 @@ def _threads(launcher: DictConfig) -> int | None:
 
 
 def main() -> None:
+    # New processes, the server that jobs are forked from and workers of launchers, must find these sources and no others of
+    # this name that are installed, wherever they are started from.
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *(path for path in paths if path not in ("", str(ROOT)))])
     command = shlex.join(["python", "harness.py", *sys.argv[1:]])
     try:
         sys.exit(_main(sys.argv[1:], command))
@@ -367,11 +435,12 @@ def _main(arguments: list[str], command: str) -> int:
         return run_action(action, [request(job, command) for job in jobs], console)
     if action == "time":
         jobs = [Job({**job.config, "force": "time"}, job.choices) for job in jobs]
-    missing = [job.config for job in jobs if finished(request(job, command)) is None]
-    if missing:
-        apart(check_fit, missing, asked.multirun)  # what ends that process ends the job's too, where it is recorded
+    for config in distinct(job.config for job in jobs if finished(request(job, command)) is None):
+        apart(check(config), check_fit, config, asked.multirun)  # what ends that process ends the job's too: it is recorded there
     return run_sweep(jobs, asked, command) if asked.multirun else run_one(jobs[0], command)
 
 
 if __name__ == "__main__":
-    main()
+    import harness  # launchers find hydra_main in other processes by its module, which this one is not by its name here
+
+    harness.main()

@@ -48,7 +48,7 @@ class TimingConfig:
 
     @property
     def n_threads(self) -> int:
-        return self.threads or _available()
+        return self.threads or available_cores()
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,9 @@ def _settings_at_fault(error: ValidationError, prefix: str = "") -> str:
 
 def n_threads(config: JobConfig) -> int:
     """Threads to train with: as asked for, else one for each core that this process may use."""
-    return config.threads or _available()
+    return config.threads or available_cores()
 
 
-def _available() -> int:
+def available_cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

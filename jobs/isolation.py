@@ -14,8 +14,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,6 +27,7 @@ import psutil
 from jobs.config import JobConfig, UsageError
 from jobs.events import Event, Hear, silent
 from jobs.job import Request, begun, held, run_job
+from jobs.sources import ROOT
 from jobs.store import job_folder, training_folder
 from jobs.training import summary
 from reports.record import FILE, Record
@@ -48,18 +50,21 @@ def start_server() -> None:
     _context().Process(target=_nothing).start()
 
 
-def apart(function: Callable[..., None], *arguments: Any) -> None:
-    """Call the function in a process of its own, and raise what it raises of UsageError; however else it ends is not told."""
+def apart(config: JobConfig, function: Callable[..., None], *arguments: Any) -> None:
+    """Call the function in a process of its own that has the job's limits, and raise what it raises of UsageError.
+
+    However else it ends, and what it prints, is not told.
+    """
     receiver, sender = _context().Pipe(duplex=False)
-    process = _context().Process(target=_call, args=(sender, function, arguments))
+    process = _context().Process(target=_call, args=(_memory(config), sender, function, arguments))
     process.start()
     sender.close()
     try:
-        error = receiver.recv()
+        error = receiver.recv() if receiver.poll(_seconds(config)) else None
     except EOFError:
         return
     finally:
-        process.join()
+        _kill(process)
     if error is not None:
         raise error
 
@@ -67,7 +72,7 @@ def apart(function: Callable[..., None], *arguments: Any) -> None:
 def run_isolated(request: Request, config: JobConfig, hear: Hear) -> Record:
     """Run the job in its own process, blocked on it, and return its record, which tells however it ended.
 
-    Raises KeyboardInterrupt after the job has saved what it reached.
+    Raises KeyboardInterrupt, or what else ends the wait for it, after the job has saved what it reached.
     """
     folder = job_folder(request.config, request.key)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -108,7 +113,7 @@ def _watch(request: Request, config: JobConfig, log: Path, hear: Hear) -> Ended:
             left = max(0.0, left - (time.monotonic() - since))
             done = done or event["kind"] == "ended"
             hear(event)
-    except KeyboardInterrupt:
+    except BaseException:  # Ctrl-C, or what a launcher raises to end this process, which would wait for the job else
         _interrupt(process)
         raise
     process.join()
@@ -155,6 +160,14 @@ def _end_at_once(pid: int) -> None:
                 process.kill()
 
 
+def interrupt_workers() -> None:
+    """Pass Ctrl-C on to the processes that a launcher has started, which not all of them do."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(process.pid) == os.getsid(0):  # a job leads a session of its own, and follows its worker
+                process.send_signal(signal.SIGINT)
+
+
 def _tail(log: Path, since: int) -> str | None:
     if not log.exists():
         return None
@@ -172,13 +185,35 @@ def _memory(config: JobConfig) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Settings of the environment for what is started within."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _context() -> multiprocessing.context.ForkServerContext:
     """Processes forked from a server, which is told once what to load; it inherits the environment as it is then."""
     # The forms that are timed use one core, and what trains has threads of its own.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    # A launcher's worker may have a way of its own to start processes (loky), which the server would be told of and not know.
+    if multiprocessing.get_start_method(allow_none=True) not in (None, *multiprocessing.get_all_start_methods()):
+        multiprocessing.set_start_method(None, force=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "jobs.preload"])
+    # The server must load these sources, and neither those of the folder it is started in nor others that are installed.
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    with _environment(PYTHONPATH=os.pathsep.join([str(ROOT), *paths]), PYTHONSAFEPATH="1"):
+        forkserver.ensure_running()
     return context
 
 
@@ -189,7 +224,9 @@ def _nothing() -> None:
     """The first process makes the server start."""
 
 
-def _call(sender: Connection, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _call(memory: int, sender: Connection, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    _print_to(os.open(os.devnull, os.O_WRONLY))
+    _limit(memory)
     _follow_parent()
     try:
         function(*arguments)
@@ -201,14 +238,9 @@ def _call(sender: Connection, function: Callable[..., None], arguments: tuple[An
 
 def _child(request: Request, memory: int, log: str, sender: Connection) -> None:
     os.setsid()
-    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    sys.stdout.flush()
-    for standard in (1, 2):
-        os.dup2(target, standard)
-    os.close(target)
-    faulthandler.enable(file=2)
-    # Data, not address space: frameworks reserve far more addresses than they use.
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    _print_to(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644))
+    faulthandler.enable(file=2, all_threads=False)  # the end of the log is in the record: no room for threads that wait
+    _limit(memory)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _follow_parent()
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING, force=True)
@@ -223,6 +255,20 @@ def _child(request: Request, memory: int, log: str, sender: Connection) -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     tell("ended", status=record.status)
+
+
+def _print_to(target: int) -> None:
+    sys.stdout.flush()
+    for standard in (1, 2):
+        os.dup2(target, standard)
+    os.close(target)
+    # Whole lines at once, which a process that crashes would not write else.
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+
+
+def _limit(memory: int) -> None:
+    """Data, not address space: frameworks reserve far more addresses than they use."""
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
 
 def _follow_parent() -> None:

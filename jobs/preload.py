@@ -5,6 +5,7 @@ Nothing here starts a thread, which a fork would lose. jax does, so jobs that us
 
 import scipy.stats
 import torch
+import torch._dynamo  # which any optimiser of torch loads, in seconds
 
 import jobs.isolation
 import methods.torch_engine

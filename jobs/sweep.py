@@ -4,7 +4,6 @@ Any process that sees the file system can run a job of a sweep and be heard, whi
 """
 
 import json
-import math
 import os
 import tempfile
 import threading
@@ -58,15 +57,6 @@ def run_listed(folder: Path, which: int | Request, threads: int | None) -> Recor
     record = earlier or run_isolated(request, check(request.config), say)
     say({"kind": "record", "job": request.key, "folder": str(job_folder(request.config, request.key).path)})
     return record
-
-
-def objectives(record: Record, names: list[str] | None) -> list[float] | None:
-    """What a search is to improve: fields of Training, or gates, of the circuit as compiled. A job that has none is worst."""
-    if not names:
-        return None
-    gates = [row.gates for row in record.rows if row.gates is not None]
-    known = {"gates": min(gates, default=None), **(asdict(record.training) if record.training else {})}
-    return [math.nan if known.get(name) is None else float(known[name]) for name in names]
 
 
 @contextmanager

@@ -17,6 +17,7 @@ _SEED = "seed"
 # The settings of tasks that say what is asked: where they are the same, accuracies compare.
 _ASKED = ("task.name", "task.function", "task.inputs", "task.outputs", "task.function_seed", "task.rule")
 _LABELS_WIDTH = 20  # what the figures leave of 80 columns
+_WIDE = 16  # characters
 _ACCURACY = (
     "Accuracy in %, over seeds: means with 95 % intervals (Student's t), and the worst seed. soft: before discretisation; gap:"
     " soft less hard. One seed has no interval."
@@ -151,9 +152,35 @@ def _table(title: str | None, caption: str, headers: list[str], figures: tuple[s
     return table
 
 
+def best_table(records: list[Record], best: list[Record], names: list[str], values: list[list[float]]) -> Table:
+    """The best jobs of a search, a line each: what it chose for them, the values of its objectives, and their keys.
+
+    records: of the whole search.
+    """
+    caption = "No other job of the search is as good in all of these and better in one."
+    table = Table(title="best", caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    chosen = varied(records)
+    for name in chosen:
+        table.add_column(name.split(".")[-1], no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("job", no_wrap=True)
+    for record, found in zip(best, values, strict=True):
+        settings = (_short(record.choices.get(name, "")) for name in chosen)
+        table.add_row(*settings, *(format(one, ",.6g") for one in found), record.key)
+    return table
+
+
 def _short(value: str) -> str:
-    """A setting's value, a long list by its length."""
-    return value if len(value) <= 16 or not value.startswith("[") else f"{value.count(',') + 1} items"
+    """A setting's value; a long list by its length, a long number rounded."""
+    if len(value) <= _WIDE:
+        return value
+    if value.startswith("["):
+        return f"{value.count(',') + 1} items"
+    try:
+        return f"{float(value):.4g}"
+    except ValueError:
+        return value
 
 
 def _mean(trained: list[Training], value: Callable[[Training], float | None], plain: bool = False) -> str:

@@ -16,7 +16,7 @@ from hypothesis import settings
 
 import harness
 import reports.__main__
-from jobs.fit import check_fit
+from jobs.fit import check_fit, distinct
 from tasks import images
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,7 +51,11 @@ def run_harness(*arguments, cwd):
 def check_line(arguments):
     """All that is checked of a command line before any work. Raises UsageError."""
     asked = harness.parse(arguments)
-    check_fit([job.config for job in harness.jobs_of(asked)], asked.multirun)
+    if asked.searches:
+        harness.search_base(asked)
+        return
+    for config in distinct(job.config for job in harness.jobs_of(asked)):
+        check_fit(config, asked.multirun)
 
 
 def run_reports(*arguments, cwd):
