@@ -7,7 +7,6 @@ hands each to jobs/, where a job is run in a process of its own.
 import copy
 import difflib
 import itertools
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -34,13 +33,13 @@ from jobs.fit import check_fit, distinct
 from jobs.isolation import apart, interrupt_workers, run_isolated, start_server
 from jobs.job import Request, source
 from jobs.search import OBJECTIVES, Direction, best, objectives
-from jobs.store import check_writable, job_folder, job_key
+from jobs.sources import ROOT
+from jobs.store import check_writable, finished, job_folder, job_key
 from jobs.sweep import follow, new_sweep, run_listed
 from methods import ENGINES
 from reports.record import FILE, Record
 from reports.sweep import best_table
 
-ROOT = Path(__file__).resolve().parent
 CONF = ROOT / "conf"
 # Hydra's own options that print and stop.
 _PRINTING = ("--help", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--version")
@@ -147,7 +146,7 @@ class _Composer:
         """The resolved configuration of one job. Raises UsageError."""
         try:
             parsed = OverridesParser.create().parse_overrides(overrides)
-            plain = [one for one in parsed if one.is_delete() is False and not one.is_add() and _is_value(one)]
+            plain = [one for one in parsed if not one.is_delete() and not one.is_add() and _is_value(one)]
             rest = tuple(line for line, one in zip(overrides, parsed, strict=True) if one not in plain)
             if rest not in self._composed:
                 self._composed[rest] = _composed(list(rest))
@@ -277,31 +276,23 @@ def request(job: Job, command: str) -> Request:
     return Request(job.config, job_key(job.config), command, job.choices, source())
 
 
-def finished(asked: Request) -> Record | None:
-    """The record of a job that needs no run. With `force` every job does."""
-    return None if asked.config["force"] else job_folder(asked.config, asked.key).finished()
-
-
-def run_one(job: Job, command: str) -> int:
-    """A single job, with its tables. Returns the exit code."""
-    asked = request(job, command)
-    record = finished(asked)
-    cached = record is not None
+def run_one(asked: Request, earlier: Record | None) -> int:
+    """A single job, with its tables. earlier: its record, if it needs no run. Returns the exit code."""
+    record = earlier
     if record is None:
         with Display(console, 1, alone=True) as display:
-            record = run_isolated(asked, check(job.config), display.hear)
-    show(console, record, job_folder(job.config, asked.key).path, cached)
+            record = run_isolated(asked, check(asked.config), display.hear)
+    show(console, record, job_folder(asked.config, asked.key).path, cached=earlier is not None)
     return 0 if record.status in ("ok", "skipped") else 1
 
 
-def run_sweep(jobs: list[Job], asked: Asked, command: str) -> int:
-    """Every job of a sweep that is not finished, by hydra's launcher. Returns the exit code.
+def run_sweep(requests: list[Request], cached: dict[str, Record], asked: Asked, command: str) -> int:
+    """Every job of a sweep that is not finished, by hydra's launcher. cached: records of those that are, by key. Returns the exit
+    code.
 
     The jobs are kept in the sweep's folder as they were resolved, so that editing conf/ meanwhile changes none of them.
     """
-    requests = list({one.key: one for one in (request(job, command) for job in jobs)}.values())
-    folder = new_sweep(Path(jobs[0].config["runs_dir"]), requests)
-    cached = {one.key: record for one in requests if (record := finished(one)) is not None}
+    folder = new_sweep(Path(requests[0].config["runs_dir"]), requests)
     missing = [str(i) for i, one in enumerate(requests) if one.key not in cached]
     code = 0
     with Display(console, len(requests), list(cached.values())) as display:
@@ -398,10 +389,6 @@ def _threads(launcher: DictConfig) -> int | None:
 
 
 def main() -> None:
-    # New processes, the server that jobs are forked from and workers of launchers, must find these sources and no others of
-    # this name that are installed, wherever they are started from.
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *(path for path in paths if path not in ("", str(ROOT)))])
     command = shlex.join(["python", "harness.py", *sys.argv[1:]])
     try:
         sys.exit(_main(sys.argv[1:], command))
@@ -431,13 +418,17 @@ def _main(arguments: list[str], command: str) -> int:
         return run_search(asked, command)
     jobs = jobs_of(asked)
     check_writable(Path(jobs[0].config["runs_dir"]))
-    if action not in ("run", "time"):
-        return run_action(action, [request(job, command) for job in jobs], console)
     if action == "time":
         jobs = [Job({**job.config, "force": "time"}, job.choices) for job in jobs]
-    for config in distinct(job.config for job in jobs if finished(request(job, command)) is None):
+    requests = list({one.key: one for one in (request(job, command) for job in jobs)}.values())
+    if action not in ("run", "time"):
+        return run_action(action, requests, console)
+    cached = {one.key: record for one in requests if (record := finished(one.config, one.key)) is not None}
+    for config in distinct(one.config for one in requests if one.key not in cached):
         apart(check(config), check_fit, config, asked.multirun)  # what ends that process ends the job's too: it is recorded there
-    return run_sweep(jobs, asked, command) if asked.multirun else run_one(jobs[0], command)
+    if asked.multirun:
+        return run_sweep(requests, cached, asked, command)
+    return run_one(requests[0], cached.get(requests[0].key))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from jobs.compare import compare
 from jobs.config import UsageError, check
 from jobs.contract import contract
 from jobs.job import Request
-from jobs.store import STAGES, job_folder, training_folder
+from jobs.store import STAGES, finished, job_folder, training_folder
 from jobs.training import CHECKPOINT, summary
 from reports.environment import environment, machine_id
 from reports.leaderboard import EXPORTS, text
@@ -43,13 +43,13 @@ def _list(requests: Sequence[Request], console: Console) -> int:
 
 
 def _state(request: Request) -> tuple[str, str]:
-    folder, training = job_folder(request.config, request.key), training_folder(request.config).path
+    training = training_folder(request.config).path
     forced = request.config["force"]
     try:
-        status = Record.read(folder.path / FILE).status
+        status = Record.read(job_folder(request.config, request.key).path / FILE).status
     except RecordError:
         status = "new"
-    if folder.finished() is not None and forced is None:
+    if finished(request.config, request.key) is not None:
         return status, "be shown as it is"
     if forced is not None:
         return status, ", ".join(STAGES[STAGES.index(forced) :])

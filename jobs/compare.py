@@ -16,13 +16,13 @@ from rich.table import Table
 from codegen.backends import BACKENDS, CompiledCircuit, on_library, second_copy
 from codegen.circuit import Circuit
 from codegen.lower_readout import lowered
-from codegen.measure import Protocol, check_outputs, noise_floor, pinned, ratio, time_arms, verdict
+from codegen.measure import check_outputs, noise_floor, pinned, ratio, time_arms, verdict
 from codegen.timing_lock import alone
 from codegen.toolchain import ToolchainError
 from jobs.config import JobConfig, UsageError, check
-from jobs.sources import ROOT
 from jobs.store import training_folder
 from jobs.training import CIRCUIT
+from reports.environment import git
 from reports.record import FILE, Record
 from tasks import TASKS
 
@@ -74,7 +74,7 @@ def _side(name: str, config: dict[str, Any], job: JobConfig, runs: Path, folder:
         circuit = Circuit.load(jobs[0].parent / CIRCUIT)
         form = _compiled(circuit, job)
         return _Side(record.key, circuit, form, form.facts.gates or 0, form.facts.operators or 0)
-    commit = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    commit = git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     if commit is None:
         raise UsageError(f"{name} is neither the beginning of a job's key in {runs}, nor a commit.")
     path = training_folder(config).path / CIRCUIT
@@ -101,7 +101,7 @@ def _compiled(circuit: Circuit, job: JobConfig) -> CompiledCircuit:
 def _built_by(commit: str, circuit: Path, seconds: float, folder: Path) -> dict[str, Any]:
     """What the sources of a commit make of a circuit file, in a work tree and a process of their own."""
     tree = folder / commit
-    if not tree.exists() and _git("worktree", "add", "--detach", str(tree), commit) is None:
+    if not tree.exists() and git("worktree", "add", "--detach", str(tree), commit) is None:
         raise UsageError(f"git cannot check out {commit}.")
     try:
         done = subprocess.run(
@@ -109,7 +109,7 @@ def _built_by(commit: str, circuit: Path, seconds: float, folder: Path) -> dict[
             cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)}, capture_output=True, text=True, check=False,
         )  # fmt: skip
     finally:
-        _git("worktree", "remove", "--force", str(tree))
+        git("worktree", "remove", "--force", str(tree))
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise UsageError(f"The sources of {commit[:10]} cannot compile this circuit: {last}")
@@ -117,21 +117,14 @@ def _built_by(commit: str, circuit: Path, seconds: float, folder: Path) -> dict[
     return made
 
 
-def _git(*arguments: str) -> str | None:
-    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
 def _timed(sides: list[_Side], job: JobConfig, folder: Path) -> Table:
     task = TASKS[job.task.name].build(job.task)
     timing = job.timing
-    protocol = Protocol(timing.blocks, timing.sample_seconds, timing.warmup_seconds)
-    limit = timing.max_load * (os.cpu_count() or 1)
-    with pinned(), alone(limit, timing.patience_seconds, timing.force) as quiet:
+    with pinned(), alone(timing.load_limit, timing.patience_seconds, timing.force) as quiet:
         works = [task.workload(side.circuit) for side in sides]
         arms = {str(i): work.start(side.form) for i, (work, side) in enumerate(zip(works, sides, strict=True))}
         arms["again"] = works[0].start(second_copy(sides[0].form, folder))
-        timed = time_arms(arms, protocol, np.random.default_rng(0))
+        timed = time_arms(arms, timing.protocol, np.random.default_rng(0))
         check_outputs(arms)
     floor = noise_floor(timed.samples["0"], timed.samples["again"])
     found = ratio(timed.samples["0"], timed.samples["1"])

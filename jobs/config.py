@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from codegen.backends import BACKENDS
+from codegen.measure import Protocol
 from methods import METHODS
 from methods.train import TrainConfig
 from tasks import TASKS
@@ -49,6 +50,15 @@ class TimingConfig:
     @property
     def n_threads(self) -> int:
         return self.threads or available_cores()
+
+    @property
+    def protocol(self) -> Protocol:
+        return Protocol(self.blocks, self.sample_seconds, self.warmup_seconds)
+
+    @property
+    def load_limit(self) -> float:
+        """max_load in processors, of all that the machine has."""
+        return self.max_load * (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)

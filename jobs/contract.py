@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from codegen.circuit import Circuit
-from jobs.config import JobConfig, TimingConfig, n_threads
+from jobs.config import JobConfig, TimingConfig
 from jobs.events import silent
 from jobs.forms import build_row
 from jobs.proof import CircuitProof
-from jobs.training import Learned, build_model, train_stage
-from methods.engine import Engine, EngineConfig, build_engine
+from jobs.training import Learned, build_model, engine_config, train_stage
+from methods.engine import Engine, build_engine
 from methods.network import Network
 from methods.readout import right
 from methods.train import TrainConfig
@@ -93,7 +93,7 @@ def _finite(learned: Learned) -> str | None:
 def _continued(config: JobConfig, task: Task) -> str | None:
     """Whether steps in two runs, with the state handed over, give what they give in one."""
     network, parameters = build_model(config, task)
-    settings = EngineConfig(config.engine, n_threads(config), config.train.kernels, config.train.device)
+    settings = engine_config(config)
     data = (task.train.inputs[:_ITEMS], task.train.target[:_ITEMS])
     rates = np.full(_STEPS, config.train.optimiser.learning_rate, dtype=np.float32)
 
@@ -114,7 +114,7 @@ def _hard(config: JobConfig, task: Task, learned: Learned) -> str | None:
     """Whether the engine's hard forward is the circuit, on items of the test split."""
     assert learned.circuit is not None
     assert isinstance(learned.network, Network)
-    settings = EngineConfig(config.engine, n_threads(config), config.train.kernels, config.train.device)
+    settings = engine_config(config)
     optimiser = config.train.optimiser
     items = task.test.inputs[:_ITEMS]
     engine = build_engine(settings, learned.network, learned.parameters, optimiser, items, task.test.target[:_ITEMS], config.seed)

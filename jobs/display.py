@@ -17,6 +17,7 @@ from jobs.events import Event
 from reports.leaderboard import job_tables, notes
 from reports.record import FILE, Record
 from reports.sweep import sweep_table
+from reports.text import quantity
 
 _COLOURS = {"ok": "green", "skipped": "yellow"}
 _REFRESH_SECONDS = 0.2
@@ -121,16 +122,9 @@ def _outcome(record: Record) -> str:
     said = [f"{record.training.accuracy:.2%}"]
     fastest = min((row for row in record.rows if row.ns_per_item), key=lambda row: row.ns_per_item or 0.0, default=None)
     if fastest is not None and fastest.ns_per_item:
-        said.append(f"{fastest.backend} {_rate(1e9 / fastest.ns_per_item)} {record.item}s/s")
+        said.append(f"{fastest.backend} {quantity(1e9 / fastest.ns_per_item)} {record.item}s/s")
     said.append(_duration(record.training.seconds) + " of training")
     return ", ".join(said)
-
-
-def _rate(per_second: float) -> str:
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if per_second >= unit:
-            return f"{per_second / unit:.3g}{name}"
-    return f"{per_second:.3g}"
 
 
 def _duration(seconds: float) -> str:

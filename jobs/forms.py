@@ -59,7 +59,7 @@ def build_row(row: Row, learned: Learned, proof: Proof, timing: TimingConfig, fo
 
 
 def count(row: Row, proof: Proof, timing: TimingConfig) -> None:
-    """Fill in what an item takes on any day: the C's size, and instructions where they can be counted."""
+    """Fill in the instructions that an item takes, the same on any day, where they can be counted."""
     if row.source_file is None or row.backend != "c" or not timing.instructions:
         return
     assert isinstance(proof, CircuitProof)

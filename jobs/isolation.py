@@ -210,9 +210,11 @@ def _context() -> multiprocessing.context.ForkServerContext:
         multiprocessing.set_start_method(None, force=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "jobs.preload"])
-    # The server must load these sources, and neither those of the folder it is started in nor others that are installed.
-    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    with _environment(PYTHONPATH=os.pathsep.join([str(ROOT), *paths]), PYTHONSAFEPATH="1"):
+    # New processes, the server as well as workers of launchers, must load these sources, and neither others of this name that are
+    # installed nor, for the server, those of the folder that it is started in.
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *(path for path in paths if path not in ("", str(ROOT)))])
+    with _environment(PYTHONSAFEPATH="1"):
         forkserver.ensure_running()
     return context
 

@@ -26,7 +26,7 @@ from jobs.events import Tell, silent
 from jobs.forms import build_row, count, form_of
 from jobs.proof import CircuitProof, OrdinaryProof, Proof
 from jobs.sources import digest
-from jobs.store import STAGES, Folder, job_folder, training_folder
+from jobs.store import STAGES, Folder, finished, job_folder, training_folder
 from jobs.timing import same_choices, time_rows, timeable
 from jobs.training import CIRCUIT, CURVE, Learned, train_stage
 from methods import MethodError, UnsuitableError
@@ -78,8 +78,8 @@ def run_job(request: Request, tell: Tell = silent) -> Record:
     config = check(request.config)
     folder = job_folder(request.config, request.key)
     with held(folder, tell, "another process that runs the same job"):
-        earlier = folder.finished()
-        if earlier is not None and config.force is None:
+        earlier = finished(request.config, request.key)
+        if earlier is not None:
             return earlier
         write_whole(folder.path / "config.yaml", yaml.safe_dump(request.config, sort_keys=False).encode())
         record = begun(request)

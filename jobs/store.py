@@ -51,17 +51,20 @@ class Folder:
         self.path.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path / ".lock")
 
-    def finished(self) -> Record | None:
-        """The record of a job that needs no other run: ok, or skipped for good."""
-        try:
-            record = Record.read(self.path / FILE)
-        except RecordError:
-            return None
-        return record if record.status in ("ok", "skipped") else None
-
 
 def job_folder(config: dict[str, Any], key: str) -> Folder:
     return Folder(Path(config["runs_dir"]) / key)
+
+
+def finished(config: dict[str, Any], key: str) -> Record | None:
+    """The record of a job that needs no run: ok, or skipped for good. With `force` every job does."""
+    if config["force"]:
+        return None
+    try:
+        record = Record.read(job_folder(config, key).path / FILE)
+    except RecordError:
+        return None
+    return record if record.status in ("ok", "skipped") else None
 
 
 def training_folder(config: dict[str, Any]) -> Folder:

@@ -18,7 +18,7 @@ from jobs.config import check
 from jobs.events import Event, Hear
 from jobs.isolation import run_isolated
 from jobs.job import Request
-from jobs.store import job_folder
+from jobs.store import finished, job_folder
 from reports.record import Record
 
 _REQUESTS = "jobs.json"
@@ -53,8 +53,7 @@ def run_listed(folder: Path, which: int | Request, threads: int | None) -> Recor
         finally:
             os.close(file)
 
-    earlier = None if request.config["force"] else job_folder(request.config, request.key).finished()
-    record = earlier or run_isolated(request, check(request.config), say)
+    record = finished(request.config, request.key) or run_isolated(request, check(request.config), say)
     say({"kind": "record", "job": request.key, "folder": str(job_folder(request.config, request.key).path)})
     return record
 

@@ -1,6 +1,5 @@
 """The last stage of a job: its forms timed, all in one process and interleaved."""
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ import numpy as np
 
 from codegen.backends import CompiledCircuit, Executable, second_copy
 from codegen.interfaces import CheckedRun
-from codegen.measure import Protocol, Samples, check_outputs, noise_floor, ratio, time_arms, verdict
+from codegen.measure import Samples, check_outputs, noise_floor, ratio, time_arms, verdict
 from codegen.timing_lock import alone
 from jobs.config import NETWORK_BACKENDS, TimingConfig
 from jobs.events import Tell
@@ -49,14 +48,14 @@ def time_rows(
 
     Raises codegen.timing_lock.BusyMachineError, and codegen.measure.WrongOutputError where what was timed was wrong.
     """
-    protocol = Protocol(timing.blocks, timing.sample_seconds, timing.warmup_seconds)
-    few = Protocol(max(2, timing.blocks // _FEW), timing.sample_seconds, 0.0)
+    few = replace(timing.protocol, blocks=max(2, timing.blocks // _FEW), warmup_seconds=0.0)
     rows = {row.backend: row for row in record.rows if timeable(row)}
     rng = np.random.default_rng(record.seed)
     n = timing.n_threads
-    limit = timing.max_load * (os.cpu_count() or 1)
     with (
-        alone(limit, timing.patience_seconds, timing.force, lambda who: tell("waiting", of=who), name=record.key) as quiet,
+        alone(
+            timing.load_limit, timing.patience_seconds, timing.force, lambda who: tell("waiting", of=who), name=record.key
+        ) as quiet,
         tempfile.TemporaryDirectory() as folder,
         _together(n) as together,
     ):
@@ -72,7 +71,7 @@ def time_rows(
         if "c" in rows and isinstance(compiled, CompiledCircuit):
             again = second_copy(compiled, Path(folder))
             inside["c again"] = together([works["c"].start(again) for _ in range(copies["c"])])
-        timed = time_arms(inside, protocol, rng)
+        timed = time_arms(inside, timing.protocol, rng)
         outside = arms(lambda name: works[name].whole(forms[name]))
         whole = time_arms(outside, few, rng).samples
         if workload.part(1).n_items == 1:  # not a board, which is one

@@ -57,6 +57,10 @@ def build_model(config: JobConfig, task: Task) -> tuple[Model, Parameters]:
     return network, parameters
 
 
+def engine_config(config: JobConfig) -> EngineConfig:
+    return EngineConfig(config.engine, n_threads(config), config.train.kernels, config.train.device)
+
+
 def train_stage(config: JobConfig, task: Task, folder: Path, origin: dict[str, str], redo: bool, tell: Tell) -> Learned:
     """What the training in this folder came to: read if it is finished there, else begun or continued.
 
@@ -111,14 +115,13 @@ def _read(folder: Path, network: Model) -> Learned:
 def _train(
     config: JobConfig, task: Task, network: Model, parameters: Parameters, checkpoint: Path, tell: Tell
 ) -> tuple[Engine, Progress]:
-    settings = EngineConfig(config.engine, n_threads(config), config.train.kernels, config.train.device)
     items, trained_on = Items(task.train.inputs, task.train.target), None
     if task.boards is not None:
         assert isinstance(network, Network)
         trained_on = unrolled(network, task.boards.height, task.boards.width, task.boards.steps)
         items = Items(task.boards.split.inputs, task.boards.split.target)
     engine = build_engine(
-        settings, network, parameters, config.train.optimiser, items.inputs, items.target, config.seed, trained_on
+        engine_config(config), network, parameters, config.train.optimiser, items.inputs, items.target, config.seed, trained_on
     )
 
     def show(reading: Evaluation) -> None:

@@ -64,11 +64,12 @@ def machine_id(facts: dict[str, Any]) -> str:
 
 def commit() -> tuple[str | None, bool | None]:
     """The commit of this source tree and whether it has uncommitted changes; (None, None) outside a git checkout."""
-    head = _git("rev-parse", "HEAD")
-    return (head, bool(_git("status", "--porcelain"))) if head else (None, None)
+    head = git("rev-parse", "HEAD")
+    return (head, bool(git("status", "--porcelain"))) if head else (None, None)
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
+    """What git prints of this source tree, None if it fails or is not there."""
     try:
         done = subprocess.run(["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from jobs.job import Request, run_job, source
-from jobs.store import job_folder, job_key, training_folder
+from jobs.store import finished, job_key, training_folder
 from reports.record import FILE, Record
 from tests.benchmarks.kill_sweep import kill_sweep
 from tests.conftest import HARNESS, run_harness
@@ -138,5 +138,5 @@ def test_a_clock_that_is_set_back_changes_no_duration(tmp_path, monkeypatch):
     again = run_job(Request(config, job_key(config), "", {}, source()))
     assert again.status == "ok"
     assert again.training.seconds >= 0
-    assert job_folder(config, again.key).finished() is not None
+    assert finished(config, again.key) is not None
     assert training_folder(config).path.exists()
