@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
-from jobs.actions import ACTIONS, run_action
+from jobs.actions import ACTIONS, check_trained, run_action
 from jobs.config import ALL_BACKENDS, UsageError, available_cores, check
 from jobs.display import Display, show, summary
 from jobs.fit import check_fit, distinct
@@ -423,6 +423,8 @@ def _main(arguments: list[str], command: str) -> int:
     requests = list({one.key: one for one in (request(job, command) for job in jobs)}.values())
     if action not in ("run", "time"):
         return run_action(action, requests, console)
+    if action == "time":
+        check_trained(requests)
     cached = {one.key: record for one in requests if (record := finished(one.config, one.key)) is not None}
     for config in distinct(one.config for one in requests if one.key not in cached):
         apart(check(config), check_fit, config, asked.multirun)  # what ends that process ends the job's too: it is recorded there

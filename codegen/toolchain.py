@@ -80,6 +80,15 @@ def find_compiler() -> Compiler:
     return _probe(os.environ.get("CC", "").strip(), os.environ.get("PATH", ""))
 
 
+def has_compiler() -> bool:
+    """Whether find_compiler finds one."""
+    try:
+        find_compiler()
+    except ToolchainError:
+        return False
+    return True
+
+
 @cache
 def _probe(wanted: str, path: str) -> Compiler:
     try:

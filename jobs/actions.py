@@ -12,7 +12,7 @@ from jobs.compare import compare
 from jobs.config import UsageError, check
 from jobs.contract import contract
 from jobs.job import Request
-from jobs.store import STAGES, finished, job_folder, training_folder
+from jobs.store import ROWS, STAGES, finished, job_folder, training_folder
 from jobs.training import CHECKPOINT, summary
 from reports.environment import environment, machine_id
 from reports.leaderboard import EXPORTS, text
@@ -30,6 +30,14 @@ def run_action(action: str, requests: Sequence[Request], console: Console) -> in
     return does[action](requests, console)
 
 
+def check_trained(requests: Sequence[Request]) -> None:
+    """action=time never trains. Raises UsageError that names the jobs that have no training to time."""
+    missing = [one.key for one in requests if summary(training_folder(one.config).path) is None]
+    if missing:
+        named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise UsageError(f"action=time times what is trained, and {named} is not: run the same command without it first.")
+
+
 def _list(requests: Sequence[Request], console: Console) -> int:
     """What a run of the same command line would do with each job."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -43,10 +51,10 @@ def _list(requests: Sequence[Request], console: Console) -> int:
 
 
 def _state(request: Request) -> tuple[str, str]:
-    training = training_folder(request.config).path
+    folder, training = job_folder(request.config, request.key).path, training_folder(request.config).path
     forced = request.config["force"]
     try:
-        status = Record.read(job_folder(request.config, request.key).path / FILE).status
+        status = Record.read(folder / FILE).status
     except RecordError:
         status = "new"
     if finished(request.config, request.key) is not None:
@@ -54,7 +62,7 @@ def _state(request: Request) -> tuple[str, str]:
     if forced is not None:
         return status, ", ".join(STAGES[STAGES.index(forced) :])
     if summary(training) is not None:
-        return status, "compile, time"
+        return status, "time" if (folder / ROWS).exists() else "compile, time"
     return status, "continue to train, compile, time" if (training / CHECKPOINT).exists() else "train, compile, time"
 
 

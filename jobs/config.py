@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -90,16 +91,21 @@ class JobConfig:
 def check(config: dict[str, Any]) -> JobConfig:
     """The resolved configuration with every type and range checked. Raises UsageError that names the setting."""
     try:
-        job: JobConfig = TypeAdapter(JobConfig).validate_python({**config, "experiment": None})
+        job: JobConfig = _adapter(JobConfig).validate_python({**config, "experiment": None})
     except ValidationError as error:
         raise UsageError(_settings_at_fault(error)) from error
     parts: dict[str, Any] = {}
     for group, kind in (("method", METHODS[job.method["name"]]), ("task", TASKS[job.task["name"]])):
         try:
-            parts[group] = TypeAdapter(kind.config).validate_python(getattr(job, group))
+            parts[group] = _adapter(kind.config).validate_python(getattr(job, group))
         except ValidationError as error:
             raise UsageError(_settings_at_fault(error, f"{group}.")) from error
     return replace(job, **parts)
+
+
+@cache  # building one costs more than what it checks, and a sweep asks for it for every job
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _settings_at_fault(error: ValidationError, prefix: str = "") -> str:

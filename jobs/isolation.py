@@ -46,8 +46,9 @@ class Ended:
 
 
 def start_server() -> None:
-    """Start loading what jobs need, in the background: the first job finds it done."""
-    _context().Process(target=_nothing).start()
+    """Start loading what jobs need, in the background: the first job finds it done. Does not wait for it."""
+    _context()
+    forkserver.ensure_running()
 
 
 def apart(config: JobConfig, function: Callable[..., None], *arguments: Any) -> None:
@@ -220,10 +221,6 @@ def _context() -> multiprocessing.context.ForkServerContext:
 
 
 # ------------------------------------------------------------------------------------------------------- the job's process
-
-
-def _nothing() -> None:
-    """The first process makes the server start."""
 
 
 def _call(memory: int, sender: Connection, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:

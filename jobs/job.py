@@ -26,7 +26,7 @@ from jobs.events import Tell, silent
 from jobs.forms import build_row, count, form_of
 from jobs.proof import CircuitProof, OrdinaryProof, Proof
 from jobs.sources import digest
-from jobs.store import STAGES, Folder, finished, job_folder, training_folder
+from jobs.store import ROWS, STAGES, Folder, finished, job_folder, lacks_compiler, training_folder
 from jobs.timing import same_choices, time_rows, timeable
 from jobs.training import CIRCUIT, CURVE, Learned, train_stage
 from methods import MethodError, UnsuitableError
@@ -46,7 +46,6 @@ class StaleError(RuntimeError):
 _EXPECTED_ERRORS = (
     TaskError, MethodError, EngineError, DivergedError, CheckpointError, BusyMachineError, WrongOutputError, StaleError,
 )  # fmt: skip
-_ROWS = "rows.json"  # the forms as built and verified, before they are timed
 
 log = logging.getLogger("gatebench")
 
@@ -186,7 +185,7 @@ def _forms(
 
     Rows that an earlier run of the job has verified are built again, which caches make quick, and not verified again.
     """
-    known = folder / _ROWS
+    known = folder / ROWS
     if redo:
         known.unlink(missing_ok=True)
     verified = [Row(**row) for row in json.loads(known.read_text())] if known.exists() else None
@@ -203,7 +202,7 @@ def _forms(
                 proof.verify_row(row, form)
                 count(row, proof, timing)
                 forms[name] = form
-        if all(row.status != "failed" for row in record.rows):  # what failed is tried again
+        if all(row.status != "failed" for row in record.rows) and not lacks_compiler(record.rows):  # else it is tried again
             write_whole(known, json.dumps([asdict(row) for row in record.rows]).encode())
         return forms
     record.rows = verified

@@ -7,17 +7,21 @@ holds its lock; what is in it is written whole or not at all.
 import hashlib
 import json
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from codegen.backends import BACKENDS
+from codegen.toolchain import has_compiler
 from jobs.config import UsageError
 from jobs.sources import digest
-from reports.record import FILE, Record, RecordError
+from reports.record import FILE, Record, RecordError, Row
 
 STAGES = ("train", "compile", "time")
+ROWS = "rows.json"  # of a job: its forms as built and verified, before they are timed
 # What a job does and where, not what comes out of it.
 _NOT_IN_KEY = ("action", "compare", "export", "force", "job", "limits", "merge", "objectives", "runs_dir", "threads")
 _OF_TRAINING = ("method", "task", "seed", "engine", "train")
@@ -57,14 +61,22 @@ def job_folder(config: dict[str, Any], key: str) -> Folder:
 
 
 def finished(config: dict[str, Any], key: str) -> Record | None:
-    """The record of a job that needs no run: ok, or skipped for good. With `force` every job does."""
+    """The record of a job that needs no run: ok, or skipped for good. With `force` every job does, and so does one that was run
+    where there was no compiler, when there is one now."""
     if config["force"]:
         return None
     try:
         record = Record.read(job_folder(config, key).path / FILE)
     except RecordError:
         return None
-    return record if record.status in ("ok", "skipped") else None
+    if record.status not in ("ok", "skipped") or (lacks_compiler(record.rows) and has_compiler()):
+        return None
+    return record
+
+
+def lacks_compiler(rows: Iterable[Row]) -> bool:
+    """Whether rows were left out because there was no C compiler, the only reason to leave out a form of a circuit."""
+    return any(row.status == "skipped" and row.backend in BACKENDS for row in rows)
 
 
 def training_folder(config: dict[str, Any]) -> Folder:

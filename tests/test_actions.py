@@ -48,6 +48,13 @@ def test_time_does_not_train(runs, tmp_path):
     assert after.row("c").ns_samples != before.row("c").ns_samples
 
 
+def test_time_of_what_is_not_trained_says_so(tmp_path):
+    done = run_harness("-m", *LIFE[:2], "seed=0,1", "runs_dir=r", "action=time", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "action=time times what is trained" in done.stderr
+    assert not list(tmp_path.glob("r/*/"))
+
+
 def test_compare_of_a_circuit_with_itself_finds_no_difference_of_gates(runs, tmp_path):
     _, record = only(runs)
     compared = run_harness(*LIFE, f"runs_dir={runs}", "action=compare", f"compare=[{record.key},{record.key}]", cwd=tmp_path)

@@ -166,6 +166,10 @@ def test_without_a_compiler_the_other_rows_go_on_and_the_c_rows_say_how_to_get_o
     }  # fmt: skip
     assert record.row("numba").ns_per_item > 0
     assert "apt-get install gcc" in done.stdout
+    installed = run_harness(*arguments, "runs_dir=r", cwd=tmp_path)
+    assert installed.returncode == 0, installed.stderr
+    _, record = only_job(tmp_path / "r")
+    assert {row.status for row in record.rows} == {"ok"}
 
 
 def test_a_compiler_that_fails_is_quoted_and_costs_only_its_rows(tmp_path):
