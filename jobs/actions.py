@@ -15,7 +15,7 @@ from jobs.job import Request
 from jobs.store import ROWS, STAGES, finished, job_folder, training_folder
 from jobs.training import CHECKPOINT, summary
 from reports.environment import environment, machine_id
-from reports.leaderboard import EXPORTS, text
+from reports.export import ENDINGS, text
 from reports.record import FILE, Record, RecordError, read_all
 
 # run and time are jobs of their own processes, which the harness starts; the others are below.
@@ -115,12 +115,12 @@ def _merge(requests: Sequence[Request], console: Console) -> int:
 
 
 def _export(requests: Sequence[Request], console: Console) -> int:
-    """Write the tidy table of all records of the runs folder to a file, by its ending."""
+    """Write all records of the runs folder to a file, in the style that its ending tells."""
     (request,) = _one(requests, "export")
     wanted = request.config["export"]
-    style = Path(wanted).suffix.removeprefix(".") if wanted else None
-    if style not in EXPORTS:
-        raise UsageError(f"action=export needs a file that ends in {', '.join(f'.{one}' for one in EXPORTS)}: export=FILE.")
+    style = ENDINGS.get(Path(wanted).suffix.removeprefix(".")) if wanted else None
+    if style is None:
+        raise UsageError(f"action=export needs a file that ends in {', '.join(f'.{one}' for one in ENDINGS)}: export=FILE.")
     records: list[Record] = []
     for entry in read_all(Path(request.config["runs_dir"])):
         if isinstance(entry, RecordError):

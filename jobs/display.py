@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from jobs.events import Event
-from reports.leaderboard import job_tables, notes
+from reports.job import job_tables, notes
 from reports.record import FILE, Record
 from reports.sweep import sweep_table
 from reports.text import quantity

@@ -5,6 +5,7 @@ from dataclasses import asdict, fields
 from typing import Literal, get_args
 
 from reports.record import Record, Training
+from reports.statistics import undominated
 
 Direction = Literal["maximize", "minimize"]
 _GATES = "gates"
@@ -31,8 +32,5 @@ def best(records: Sequence[Record], names: Sequence[str], directions: Sequence[D
         if values is not None:
             costs.append(([sign * value for sign, value in zip(signs, values, strict=True)], record))
     costs.sort(key=lambda one: one[0])
-    return [record for cost, record in costs if not any(_beats(other, cost) for other, _ in costs)]
-
-
-def _beats(one: list[float], other: list[float]) -> bool:
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+    front = undominated([cost for cost, _ in costs])
+    return [record for (_, record), first in zip(costs, front, strict=True) if first]

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from reports.leaderboard import FORMATS, ColumnError, job_tables, notes, text
+from reports.export import STYLES, text
+from reports.job import job_tables, notes
+from reports.leaderboard import leaderboard
+from reports.ordering import ColumnError
 from reports.publish import publish
 from reports.record import Record, RecordError, read_all
-from reports.standings import SORTS, failures, leaderboard, standings_of
+from reports.standings import FIGURES, failures, standings_of
 from reports.sweep import sweep_table
 
 DEFAULT_RUNS = Path(__file__).resolve().parent.parent / "runs"
@@ -128,16 +131,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=Path, default=DEFAULT_RUNS, metavar="DIR", help="folder of jobs (default: %(default)s)")
     parser.add_argument(
         "--format",
-        choices=FORMATS,
+        choices=("rich", *STYLES),
         default="rich",
-        help="rich: tables, a line for each method as configured; csv, md, json: one row a job and back end",
+        help="rich, md, latex: a line for each method as configured; csv, json: one row a job and back end",
     )
     for name, example in (("method", "warp"), ("task", "'*mnist'")):
         parser.add_argument(f"--{name}", metavar="GLOB", help=f"only jobs of {name}s whose name is like this, such as {example}")
     parser.add_argument(
         "--sort",
         metavar="COLUMN",
-        help=f"order of the lines, numbers from the largest: {', '.join(SORTS)}; of csv, md and json any of their columns",
+        help=f"order of the lines, numbers from the largest: {', '.join(FIGURES)}; of csv and json any of their columns",
     )
     parser.set_defaults(action=_show_leaderboard)
     commands = parser.add_subparsers(title="commands")

@@ -13,6 +13,8 @@ Settings = dict[str, str]  # a value as text, by the setting's name as on the co
 # they are told. A training is decided by the first of them.
 OF_TRAINING = ("method", "task", "engine", "train")
 OF_RESULT = (*OF_TRAINING, "backend", "timing", "threads")
+# The settings of tasks that say what is asked: where they are the same, accuracies compare.
+ASKED = ("task.name", "task.function", "task.inputs", "task.outputs", "task.function_seed", "task.rule")
 # conf/task has ${seed} for it, so that it is another for each seed unless it was chosen.
 _SEED_OF_SPLIT = "task.split_seed"
 _AS_SEED = "seed"

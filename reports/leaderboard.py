@@ -1,191 +1,187 @@
-"""One job's rows as tables for a terminal, and those of all records as csv, Markdown or JSON."""
+"""The leaderboard as tables: of a terminal, of Markdown and of LaTeX, from the lines of reports.standings."""
 
-import json
-import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 
-from reports.record import COLUMNS, Record, Row, tidy
-from reports.text import figure, quantity, threads
+from reports.standings import FORMS, Place, Standing, Standings, lines
+from reports.text import figure, interval, percent, quantity, seeds, threads
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-EXPORTS = ("csv", "md", "json")
-FORMATS = ("rich", *EXPORTS)
-_FACT_COLUMNS = 66  # beside the facts' names, in a terminal of 80
+_ANY_WIDTH = 10_000
+Line = dict[str, Any]  # of reports.standings.lines
 
 
-class ColumnError(ValueError):
-    """There is no such column to sort by; the message has those that there are."""
+@dataclass(frozen=True)
+class Column:
+    """title: may have several lines. of: what a line shows. part: of a narrow terminal's tables, by its place in
+    _CAPTIONS, the one that has the column."""
+
+    title: str
+    of: Callable[[Line], str]
+    part: int
+    left: bool = False
 
 
-def frame(records: list[Record], sort: str | None = None) -> "pd.DataFrame":
-    """The tidy table: one row a job and back end, columns COLUMNS; absent values are None. Raises ColumnError."""
+def _number(name: str, show: Callable[[float], str]) -> Callable[[Line], str]:
+    """Blank where it is not known, never zero."""
+    return lambda line: "" if line[name] is None else show(line[name])
+
+
+def _accuracy(line: Line) -> str:
+    accuracy = line["of"].accuracy
+    return interval(accuracy) if accuracy else ""
+
+
+def _worst(line: Line) -> str:
+    return percent(line["worst"]) if line["seeds"] > 1 else ""
+
+
+def _ratio_interval(line: Line) -> str:
+    low, high = line["ratio_low"], line["ratio_high"]
+    return f"{figure(low)}–{figure(high)}" if low is not None and low != high else ""
+
+
+def _columns(item: str) -> list[Column]:
+    speed = f"{item}s\nper s"
+    return [
+        Column("seeds", lambda line: seeds(line["seeds"], len(line["of"].jobs)), 0),
+        Column("accuracy", _accuracy, 0),
+        Column("worst", _worst, 0),
+        Column("gates", _number("gates_compiled", quantity), 0),
+        Column("fastest", lambda line: line["backend"] or "", 0, left=True),
+        Column(speed, _number("items_per_second", quantity), 0),
+        Column("× nn", _number("ratio_vs_nn", figure), 0),
+        Column("", lambda line: "★" if line["pareto"] else "", 0),
+        Column("soft", _number("soft_accuracy", percent), 1),
+        Column("hard", _number("hard_accuracy", percent), 1),
+        Column("compiled", _number("compiled_accuracy", percent), 1),
+        Column("gap", _number("gap", percent), 1),
+        Column("gates\nlearned", _number("gates_learned", quantity), 1),
+        Column("param-\neters", _number("parameters", quantity), 1),
+        Column("train\ns", _number("train_seconds", quantity), 1),
+        Column("compile\ns", _number("compile_seconds", quantity), 1),
+        Column("nn", _number("nn_items_per_second", quantity), 2),
+        *(Column(name, _number(f"{name.replace('-', '_')}_items_per_second", quantity), 2) for name in FORMS),
+        Column("× nn,\n95 %", _ratio_interval, 2),
+        Column("A/A\n%", _number("noise_floor", lambda floor: f"{100 * floor:.1f}"), 2),
+    ]
+
+
+_CAPTIONS = (
+    "accuracy: mean in % with its 95 % interval (Student's t over seeds), and the worst seed; one seed has no interval. gates, of"
+    " the compiled circuit, seconds and speeds: medians over seeds. × nn: times faster than the fastest neural-network row of the"
+    " same job. ★: no other line is as good in accuracy, gates and speed and better in one.",
+    "soft, hard, compiled: accuracy in % of the network as trained, of its circuit, and of the compiled C. compile s: of c.",
+    "{item}s per s of each form. × nn, 95 %: over seeds, of one seed over its blocks. A/A: how much a second copy of c differs.",
+)
+
+
+@dataclass(frozen=True)
+class Board:
+    """A place's table: one where there is room for all columns, else one a part, whose lines are told by their numbers."""
+
+    place: Place
+    lines: Sequence[Line]
+
+    @property
+    def title(self) -> str:
+        return f"{self.place.task} on {self.place.machine}, timed on {threads(self.place.threads)}"
+
+    @property
+    def item(self) -> str:
+        items = {job.item for line in self.lines for job in line["of"].jobs.values() if job.item}
+        return items.pop() if len(items) == 1 else "item"
+
+    def shown(self, part: int | None = None) -> list[Column]:
+        """The columns, of a part or of all, that any line has something in."""
+        columns = [column for column in _columns(self.item) if part in (None, column.part)]
+        return [column for column in columns if any(column.of(line) for line in self.lines)]
+
+    def caption(self, parts: Sequence[int]) -> str:
+        return " ".join(_CAPTIONS[part] for part in parts).format(item=self.item)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> list[RenderableType]:
+        parts = [part for part in range(len(_CAPTIONS)) if self.shown(part)]
+        whole = self._table(self.shown(), self.title, self.caption(parts), narrow=False)
+        needed = Measurement.get(console, options.update(max_width=_ANY_WIDTH), whole).maximum
+        if len(parts) == 1 or needed <= options.max_width:
+            return [whole]
+        tables = [self._table(self.shown(part), self.title if part == 0 else None, self.caption([part]), True) for part in parts]
+        return [Group(*tables)]
+
+    def _table(self, columns: Sequence[Column], title: str | None, caption: str, narrow: bool) -> Table:
+        """narrow: lines have numbers, and only the table with the title has their names."""
+        table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
+        if narrow:
+            table.add_column("#", justify="right", no_wrap=True)
+        named = not narrow or title is not None
+        if named:
+            table.add_column("method", overflow="fold")
+        for column in columns:
+            table.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
+        for number, line in enumerate(self.lines, 1):
+            cells = [column.of(line) for column in columns]
+            table.add_row(
+                *([str(number)] if narrow else []), *([line["label"]] if named else []), *cells, style=_style(line["of"])
+            )
+        return table
+
+
+def _style(standing: Standing) -> str | None:
+    statuses = {job.status for job in standing.jobs.values()}
+    return None if statuses == {"ok"} else "yellow" if statuses <= {"ok", "skipped"} else "red"
+
+
+def leaderboard(standings: Standings, sort: str | None = None) -> list[Board]:
+    """A table for each place, the most accurate first.
+
+    sort: another of reports.standings.FIGURES to order each table by; raises reports.ordering.ColumnError for none of them.
+    """
+    return [Board(place, lines(here, sort or "accuracy")) for place, here in standings.items()]
+
+
+def markdown(standings: Standings, sort: str | None = None) -> str:
+    """A heading, a table and what its words stand for, of each place."""
+    return "\n".join(_markdown(board) for board in leaderboard(standings, sort))
+
+
+def _markdown(board: Board) -> str:
+    columns = board.shown()
+    rows = [
+        ["method", *map(_title, columns)],
+        [":--", *(":--" if column.left else "--:" for column in columns)],
+        *([line["label"], *(column.of(line) for column in columns)] for line in board.lines),
+    ]
+    text = "".join(f"| {' | '.join(row)} |\n" for row in ([cell.replace("|", r"\|") for cell in row] for row in rows))
+    return f"### {board.title}\n\n{text}\n{board.caption(range(len(_CAPTIONS)))}\n"
+
+
+def latex(standings: Standings, sort: str | None = None) -> str:
+    """A table environment of each place, which needs the package booktabs."""
+    return "\n".join(_latex(board) for board in leaderboard(standings, sort))
+
+
+def _latex(board: Board) -> str:
     import pandas as pd  # here: it takes longer to load than tables of a terminal take to make
 
-    rows = in_order([row for record in records for row in tidy(record)], sort, COLUMNS)
-    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    columns = board.shown()
+    rows = [[line["label"], *(column.of(line) for column in columns)] for line in board.lines]
+    style = pd.DataFrame(rows, columns=["method", *map(_title, columns)]).style.hide(axis="index")
+    style = style.format(escape="latex").format_index(escape="latex", axis=1)
+    caption = f"{board.title}. {board.caption(range(len(_CAPTIONS)))}".replace("%", r"\%")
+    layout = "".join("l" if column.left else "r" for column in columns)
+    return style.to_latex(hrules=True, caption=caption, column_format=f"l{layout}").translate(_IN_LATEX)
 
 
-def text(records: list[Record], style: str, sort: str | None = None) -> str:
-    """The tidy table as csv, md or json text. Raises ColumnError."""
-    table = frame(records, sort)
-    if style == "csv":
-        return table.to_csv(index=False)
-    if style == "json":
-        return json.dumps(table.to_dict(orient="records"), indent=1, allow_nan=False) + "\n"
-    assert style == "md", style
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *([_cell(value) for value in row] for row in table.itertuples(index=False))]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+# What fonts of LaTeX have no letter for.
+_IN_LATEX = str.maketrans({"±": r"$\pm$", "×": r"$\times$", "★": r"$\star$", "–": "--"})
 
 
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
-
-
-def in_order(rows: list[dict[str, Any]], column: str | None, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """By a column: numbers from the largest, text from A, and what has no value last. Raises ColumnError."""
-    if column is None:
-        return rows
-    if column not in columns:
-        raise ColumnError(f"There is no column {column!r} to sort by. Choices: {', '.join(columns)}.")
-    known = [row for row in rows if row[column] is not None]
-    known.sort(key=lambda row: row[column], reverse=bool(known) and not isinstance(known[0][column], str))
-    return known + [row for row in rows if row[column] is None]
-
-
-def job_tables(record: Record) -> list[Table]:
-    """One job: how it was trained, then a line for every back end, the fastest learned one marked."""
-    tables = []
-    training = record.training
-    if training:
-        facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-        facts.add_column(style="dim")
-        facts.add_column()
-        spent = [f"{training.steps} steps in {training.seconds:.1f} s"]
-        if training.seconds_to_exact is not None:
-            spent.append(f"exact after {training.seconds_to_exact:.1f} s")
-        elif record.config.get("train", {}).get("confirm"):  # it was trained until exact
-            spent.append("never exact")
-        facts.add_row("trained", ", ".join(spent))
-        if training.hard_accuracy is None:
-            facts.add_row("accuracy", _accuracy(training.soft_accuracy))
-        else:
-            both = f"soft {_accuracy(training.soft_accuracy)}, discretised {_accuracy(training.hard_accuracy)}"
-            facts.add_row("accuracy", both)
-            gates = " → ".join([f"{training.gates_learned} learned", *_gates_left(record)])
-            facts.add_row("gates", textwrap.fill(gates, _FACT_COLUMNS))
-            if training.luts4 is not None:
-                facts.add_row("luts", f"{training.luts4} of four inputs, {training.luts6} of six")
-        facts.add_row("parameters", str(training.parameters))
-        tables.append(facts)
-    if record.rows:
-        tables.append(_rows_table(record))
-    return tables
-
-
-def _gates_left(record: Record) -> list[str]:
-    """Gates after each pass of the best-optimised circuit that changed their number."""
-    row = record.row("c") or record.row("numba")
-    passes = row.passes if row else []
-    return [f"{step['gates_after']} by {step['name']}" for step in passes if step["gates_after"] != step["gates_before"]]
-
-
-def _rows_table(record: Record) -> Table:
-    item = record.item or "item"
-    timed_on = threads(max(row.threads for row in record.rows))
-    table = Table(
-        title=f"{record.method} on {record.task}, seed {record.seed}, {timed_on}",
-        caption=_caption(record),
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    table.add_column("  back end", no_wrap=True)
-    for name in ("gates", "build s", f"{item}s/s", "end to end", "× nn", "95 %", ""):
-        table.add_column(name, justify="right", no_wrap=True)
-    best = fastest_learned(record)
-    for row in record.rows:
-        table.add_row(
-            ("★ " if row is best else "  ") + row.backend,
-            _shown(row.gates),
-            _shown(row.compile_seconds, ".2f"),
-            *(quantity(1e9 / ns) if ns else "" for ns in (row.ns_per_item, row.end_to_end_ns_per_item)),
-            figure(row.ratio),
-            f"{figure(row.ratio_low)}–{figure(row.ratio_high)}" if row.ratio_low and row.ratio_low != row.ratio_high else "",
-            "~" if row.versus_c == "~" else "",
-            style="bold" if row is best else None if row.ns_per_item else "dim",
-        )
-    return table
-
-
-def fastest_learned(record: Record) -> Row | None:
-    """The back end of the learned circuit or network that takes least time, if any was timed."""
-    return min(learned_rows(record), key=lambda row: row.ns_per_item or 0, default=None)
-
-
-def learned_rows(record: Record) -> list[Row]:
-    """The back ends of the learned circuit or network that were timed."""
-    return [row for row in record.rows if row.ns_per_item and row.backend != "reference"]
-
-
-def _caption(record: Record) -> str:
-    """What the table's words stand for here."""
-    item = record.item or "item"
-    said = []
-    baseline = next((row for row in record.rows if row.ratio == row.ratio_low == row.ratio_high == 1), None)
-    if baseline is not None:
-        said.append(f"× nn: times faster than {baseline.backend}, the fastest neural-network row.")
-    networks = [f"{row.backend}: {row.isa}, batch {row.batch}" for row in record.rows if row.batch]
-    words = [f"{row.backend}: {row.isa}" for row in record.rows if row.backend in ("c", "reference") and row.isa]
-    said += [f"{'; '.join(part)}." for part in (networks, words) if part]
-    if any(row.end_to_end_ns_per_item for row in record.rows):
-        said.append(f"end to end: {item}s/s with packing and unpacking, from what the caller has.")
-    most = max((row.items_timed or 0 for row in record.rows), default=0)
-    fewer = [f"{row.backend} on {row.items_timed}" for row in record.rows if row.items_timed and row.items_timed < most]
-    if fewer:
-        said.append(f"Timed on {most} {item}s; {', '.join(fewer)}.")
-    if record.noise_floor is not None:
-        said.append(f"A second copy of c differs by up to {100 * record.noise_floor:.1f} %.")
-    if any(row.versus_c == "~" for row in record.rows):
-        said.append("~: no faster or slower than c by more than its second copy or the interval.")
-    sizes = [f"{row.backend} {quantity(row.c_bytes)}B" for row in record.rows if row.c_bytes]
-    if sizes:
-        said.append(f"C text: {', '.join(sizes)}.")
-    said += [
-        f"{row.backend}: {figure(row.instructions_per_item)} instructions per {item}, counted with AVX2."
-        for row in record.rows
-        if row.instructions_per_item
-    ]
-    return "\n".join([*said, *_conditions(record)])
-
-
-def _conditions(record: Record) -> list[str]:
-    """What the timing ran beside, where that is known."""
-    beside = record.conditions
-    if beside is None:
-        return []
-    said = [f"{beside.flagged} of {len(beside.blocks)} blocks were disturbed."]
-    if beside.forced:
-        said.append(f"Forced: other work kept {beside.load:.1f} cores busy. Do not quote these times.")
-    return said
-
-
-def notes(record: Record) -> list[str]:
-    """Why rows have no time, one sentence a row, and why the job failed if it did."""
-    said = [f"{row.backend}: {row.reason}" for row in record.rows if row.reason]
-    return [*([record.reason] if record.reason else []), *said]
-
-
-def _accuracy(value: float) -> str:
-    """A fraction as a percentage that shows 100 only for all items."""
-    shown = f"{100 * value:.2f} %"
-    return shown if value in (0.0, 1.0) or shown != "100.00 %" else f"{100 * value:.4f} %"
-
-
-def _shown(value: float | None, style: str = "") -> str:
-    return "" if value is None else format(value, style)
+def _title(column: Column) -> str:
+    """On one line."""
+    return column.title.replace("-\n", "").replace("\n", " ") or "front"

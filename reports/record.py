@@ -152,6 +152,11 @@ class Record:
     def row(self, backend: str) -> Row | None:
         return next((row for row in self.rows if row.backend == backend), None)
 
+    @property
+    def learned(self) -> list[Row]:
+        """The back ends of the learned circuit or network that were timed."""
+        return [row for row in self.rows if row.ns_per_item and row.backend != "reference"]
+
     def write(self, folder: Path) -> Path:
         """Write folder/record.json atomically."""
         from codegen.whole_file import write_whole  # here: what only reads records has no need of the compiler's modules

@@ -1,29 +1,25 @@
-"""The leaderboard: a line for each method as configured, over its seeds, in tables of what may be compared."""
+"""What is known of each method as configured, over its seeds, among those that it may be compared with."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
-from reports.configuration import Settings, distinguishing, newest_by_seed, said, settings
-from reports.leaderboard import in_order, learned_rows
+from reports.configuration import ASKED, Settings, distinguishing, newest_by_seed, said, settings
+from reports.ordering import in_order
 from reports.record import Record, Row
-from reports.statistics import Estimate
-from reports.text import figure, interval, percent, quantity, seeds, threads
+from reports.statistics import Estimate, ratio, undominated
 
-# What a table of the leaderboard may be sorted by; names are those of the tidy table where they say the same.
-SORTS = (
-    "method", "seeds", "accuracy", "worst", "gates_compiled", "train_seconds", "backend", "items_per_second", "ratio_vs_nn",
+# What is known of a line, and what a table may be sorted by; names are those of the tidy table where they say the same. The last
+# ones are of the forms that every job may have.
+FORMS = ("numba", "c-naive", "c-portable", "c", "wasm")
+FIGURES = (
+    "method", "seeds", "accuracy", "accuracy_low", "accuracy_high", "worst", "soft_accuracy", "hard_accuracy",
+    "compiled_accuracy", "gap", "gates_learned", "gates_compiled", "parameters", "train_seconds", "compile_seconds", "backend",
+    "items_per_second", "ratio_vs_nn", "ratio_low", "ratio_high", "noise_floor", "pareto", "nn_items_per_second",
+    *(f"{name.replace('-', '_')}_items_per_second" for name in FORMS),
 )  # fmt: skip
-_CAPTION = (
-    "accuracy: mean in % with its 95 % interval (Student's t over seeds), and the worst seed; one seed has no interval. gates,"
-    " train s and speeds: medians over seeds, speeds of the fastest form. × nn: times faster than the fastest neural-network row"
-    " of the same job."
-)
 
 
 @dataclass(frozen=True)
@@ -61,36 +57,73 @@ class Standing:
         """The rows of the learned form that takes least time in the median over seeds."""
         timed: dict[str, list[Row]] = {}
         for job in self.jobs.values():
-            for row in learned_rows(job):
+            for row in job.learned:
                 timed.setdefault(row.backend, []).append(row)
         return min(timed.values(), key=lambda rows: median(row.ns_per_item or 0 for row in rows), default=[])
 
     def figures(self) -> dict[str, Any]:
-        """By SORTS; absent values are None."""
+        """By FIGURES but for pareto, which is of all lines; absent values are None. Accuracies, gates, parameters: means and
+        medians over seeds; speeds: medians; ratio_vs_nn: of the fastest form, its geometric mean with an interval."""
+        trained = [job.training for job in self.jobs.values() if job.training is not None]
         compiled = [row for job in self.jobs.values() if (row := job.row("c") or job.row("numba")) is not None]
-        ns = _median(row.ns_per_item for row in self.fastest)
-        return {
+        networks = [min(times) for job in self.jobs.values() if (times := _network_times(job))]
+        ratio_vs_nn, low, high = self._ratio()
+        accuracy = self.accuracy
+        found: dict[str, Any] = {
             "method": self.method,
-            "seeds": self.accuracy.n if self.accuracy else 0,
-            "accuracy": self.accuracy.mean if self.accuracy else None,
-            "worst": self.accuracy.worst if self.accuracy else None,
+            "seeds": accuracy.n if accuracy else 0,
+            "accuracy": accuracy.mean if accuracy else None,
+            "accuracy_low": accuracy.mean - accuracy.half_width if accuracy and accuracy.half_width is not None else None,
+            "accuracy_high": accuracy.mean + accuracy.half_width if accuracy and accuracy.half_width is not None else None,
+            "worst": accuracy.worst if accuracy else None,
+            "soft_accuracy": _mean(training.soft_accuracy for training in trained),
+            "hard_accuracy": _mean(training.hard_accuracy for training in trained),
+            "compiled_accuracy": _mean(row.compiled_accuracy for row in compiled),
+            "gap": _mean(training.gap for training in trained),
+            "gates_learned": _median(training.gates_learned for training in trained),
             "gates_compiled": _median(row.gates for row in compiled),
-            "train_seconds": _median(job.training.seconds if job.training else None for job in self.jobs.values()),
+            "parameters": _median(training.parameters for training in trained),
+            "train_seconds": _median(training.seconds for training in trained),
+            "compile_seconds": _median(row.compile_seconds for row in compiled),
             "backend": self.fastest[0].backend if self.fastest else None,
-            "items_per_second": 1e9 / ns if ns else None,
-            "ratio_vs_nn": _median(row.ratio for row in self.fastest),
+            "items_per_second": _per_second(row.ns_per_item for row in self.fastest),
+            "ratio_vs_nn": ratio_vs_nn,
+            "ratio_low": low,
+            "ratio_high": high,
+            "noise_floor": max((job.noise_floor for job in self.jobs.values() if job.noise_floor is not None), default=None),
+            "nn_items_per_second": _per_second(networks),
         }
+        for name in FORMS:
+            rows = [row for job in self.jobs.values() if (row := job.row(name)) is not None]
+            found[f"{name.replace('-', '_')}_items_per_second"] = _per_second(row.ns_per_item for row in rows)
+        return found
+
+    def _ratio(self) -> tuple[float | None, float | None, float | None]:
+        rows = [row for row in self.fastest if row.ratio is not None]
+        if not rows:
+            return None, None, None
+        return ratio([row.ratio for row in rows if row.ratio], rows[0].ratio_low, rows[0].ratio_high)
 
 
 Standings = dict[Place, list[Standing]]
 
 
-def leaderboard(standings: Standings, sort: str | None = None) -> list[Table]:
-    """A table for each place, the most accurate first.
+def lines(standings: Sequence[Standing], sort: str = "accuracy") -> list[dict[str, Any]]:
+    """What is known of each line of a table, by FIGURES, and the standing itself as "of" and its name as "label".
 
-    sort: another of SORTS to order each table by; raises reports.leaderboard.ColumnError for what is none of them.
+    pareto: no other line of the table is as good in accuracy, gates and speed and better in one; None for what has no gates.
+    sort: one of FIGURES, by default the most accurate first. Raises reports.ordering.ColumnError for what is none of them.
     """
-    return [_table(place, here, sort or "accuracy") for place, here in standings.items()]
+    told = _told(standings)
+    rows: list[dict[str, Any]] = []
+    for standing in standings:
+        label = " ".join([standing.method, said(told[standing.method], standing.settings)]).strip()
+        rows.append({"of": standing, "label": label, **standing.figures(), "pareto": None})
+    circuits = [row for row in rows if row["accuracy"] is not None and row["gates_compiled"] is not None]
+    costs = [(-row["accuracy"], row["gates_compiled"], -(row["items_per_second"] or 0.0)) for row in circuits]
+    for row, first in zip(circuits, undominated(costs), strict=True):
+        row["pareto"] = first
+    return in_order(rows, sort, FIGURES)
 
 
 def failures(standings: Standings) -> list[str]:
@@ -127,52 +160,34 @@ def standings_of(records: Iterable[Record]) -> Standings:
 
 
 def _told(standings: Sequence[Standing]) -> dict[str, list[str]]:
-    """By method the settings that tell its lines apart, after those of the task that are not the same in all of the table."""
-    task = distinguishing([_of_task(standing.settings) for standing in standings])
+    """By method the settings that tell its lines apart, after what is not asked alike in all of the table."""
+    asked = distinguishing([_asked(standing.settings) for standing in standings])
     told = {}
     for method in {standing.method for standing in standings}:
         of_method = [standing.settings for standing in standings if standing.method == method]
-        told[method] = [*task, *distinguishing(of_method, task)]
+        told[method] = [*asked, *distinguishing(of_method, asked)]
     return told
 
 
-def _of_task(found: Settings) -> Settings:
-    return {name: value for name, value in found.items() if name.startswith("task.")}
+def _asked(found: Settings) -> Settings:
+    return {name: value for name, value in found.items() if name in ASKED}
 
 
-def _table(place: Place, standings: list[Standing], sort: str) -> Table:
-    table = Table(
-        title=f"{place.task} on {place.machine}, timed on {threads(place.threads)}",
-        caption=_CAPTION,
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        show_edge=False,
-    )
-    items = {job.item for standing in standings for job in standing.jobs.values() if job.item}
-    table.add_column("method", overflow="fold")
-    per_second = f"{items.pop() if len(items) == 1 else 'item'}s\nper s"
-    for name in ("seeds", "accuracy", "worst", "gates", "train\ns", "fastest", per_second, "× nn"):
-        table.add_column(name, justify="left" if name == "fastest" else "right", no_wrap=True)
-    told = _told(standings)
-    rows = [{"of": standing, **standing.figures()} for standing in standings]
-    for row in in_order(rows, sort, SORTS):
-        standing: Standing = row["of"]
-        accuracy, statuses = standing.accuracy, {job.status for job in standing.jobs.values()}
-        table.add_row(
-            " ".join([standing.method, said(told[standing.method], standing.settings)]).strip(),
-            seeds(row["seeds"], len(standing.jobs)),
-            interval(accuracy) if accuracy else "",
-            percent(accuracy.worst) if accuracy and accuracy.n > 1 else "",
-            *("" if row[name] is None else quantity(row[name]) for name in ("gates_compiled", "train_seconds")),
-            row["backend"] or "",
-            "" if row["items_per_second"] is None else quantity(row["items_per_second"]),
-            figure(row["ratio_vs_nn"]),
-            style=None if statuses == {"ok"} else "yellow" if statuses <= {"ok", "skipped"} else "red",
-        )
-    return table
+def _network_times(job: Record) -> list[float]:
+    return [row.ns_per_item for row in job.rows if row.backend.startswith("nn-") and row.ns_per_item]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return fmean(found) if found else None
 
 
 def _median(values: Iterable[float | None]) -> float | None:
     found = [value for value in values if value is not None]
     return median(found) if found else None
+
+
+def _per_second(nanoseconds: Iterable[float | None]) -> float | None:
+    """Of the median of those that are known."""
+    ns = _median(nanoseconds)
+    return 1e9 / ns if ns else None

@@ -50,6 +50,25 @@ def compare(one: Mapping[int, float], other: Mapping[int, float]) -> Verdict:
     return "better" if middle > 0 else "worse"
 
 
+def ratio(values: Sequence[float], low: float | None, high: float | None) -> tuple[float, float | None, float | None]:
+    """A ratio over seeds, the geometric mean of at least one, with its 95 % interval; low and high: that of a single seed's own
+    measurement, which is what there is where there are no others."""
+    if len(values) == 1:
+        return values[0], low, high
+    logs = Estimate.of([math.log(value) for value in values])
+    assert logs.half_width is not None
+    return math.exp(logs.mean), math.exp(logs.mean - logs.half_width), math.exp(logs.mean + logs.half_width)
+
+
+def undominated(costs: Sequence[Sequence[float]]) -> list[bool]:
+    """Whether no other one is at most as large in every cost and smaller in one: whether it is on the Pareto front."""
+    return [not any(_dominates(other, cost) for other in costs) for cost in costs]
+
+
+def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))
+
+
 def _half_width(values: Sequence[float]) -> float:
     from scipy.special import stdtrit  # here: half a second of every command that has no means
 

@@ -8,14 +8,12 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 
-from reports.configuration import OF_TRAINING, Settings, distinguishing, newest_by_seed, settings
+from reports.configuration import ASKED, OF_TRAINING, Settings, distinguishing, newest_by_seed, settings
 from reports.record import Record, Training
 from reports.statistics import Estimate, compare
 from reports.text import interval, percent, quantity, seeds
 
 _SEED = "seed"
-# The settings of tasks that say what is asked: where they are the same, accuracies compare.
-_ASKED = ("task.name", "task.function", "task.inputs", "task.outputs", "task.function_seed", "task.rule")
 _LABELS_WIDTH = 20  # what the figures leave of 80 columns
 _WIDE = 16  # characters
 _ACCURACY = (
@@ -51,7 +49,7 @@ class _Choice:
     @property
     def asked(self) -> tuple[str | None, ...]:
         """What the task asks: accuracies on the same compare."""
-        return next(iter(self.jobs.values())).task, *(self.settings.get(name) for name in _ASKED)
+        return next(iter(self.jobs.values())).task, *(self.settings.get(name) for name in ASKED)
 
 
 def varied(records: list[Record]) -> list[str]:

@@ -98,14 +98,10 @@ def test_csv_is_one_tidy_row_a_back_end_and_nothing_else(finished_job, tmp_path)
     assert rows[-1]["gates_compiled"] == ""  # the hand-written form has no gates: empty, not zero
 
 
-def test_json_and_markdown_hold_the_same_rows(finished_job, tmp_path):
-    as_json = run_reports("--runs", str(finished_job[1]), "--format", "json", cwd=tmp_path).stdout
-    rows = json.loads(as_json)
-    lines = run_reports("--runs", str(finished_job[1]), "--format", "md", cwd=tmp_path).stdout.splitlines()
-    assert len(lines) == len(rows) + 2
-    header = [cell.strip() for cell in lines[0].strip("|").split("|")]
-    assert header == list(COLUMNS) == list(rows[0])
-    assert {line.count("|") for line in lines} == {len(COLUMNS) + 1}
+def test_json_holds_the_same_rows(finished_job, tmp_path):
+    rows = json.loads(run_reports("--runs", str(finished_job[1]), "--format", "json", cwd=tmp_path).stdout)
+    assert [row["backend"] for row in rows] == ["nn-torch", "nn-jax", "numba", "c-naive", "c-portable", "c", "reference"]
+    assert list(rows[0]) == list(COLUMNS)
 
 
 def test_the_leaderboard_and_one_job_fit_80_columns(finished_job, tmp_path):

@@ -6,9 +6,13 @@ import re
 import pytest
 from rich.console import Console
 
-from reports.leaderboard import ColumnError, job_tables, text
+from reports.export import text
+from reports.job import job_tables
+from reports.leaderboard import latex, leaderboard, markdown
+from reports.ordering import ColumnError
 from reports.record import Conditions, Row
-from reports.standings import Place, failures, leaderboard, standings_of
+from reports.standings import FIGURES, Place, failures, standings_of
+from reports.standings import lines as lines_of
 from tests.conftest import run_reports
 from tests.test_reports import bare_record
 from tests.test_sweep import job
@@ -38,8 +42,8 @@ def timed(seed, ns=10.0, method="dlgn", threads=1, machine="here", arity=2, hard
     return record
 
 
-def lines(tables):
-    console = Console(width=80)
+def lines(tables, width=80):
+    console = Console(width=width)
     with console.capture() as captured:
         for table in tables:
             console.print(table)
@@ -47,16 +51,23 @@ def lines(tables):
 
 
 def shown(records, start, sort=None):
-    return [line.split() for line in lines(leaderboard(standings_of(records), sort)) if line.startswith(start)]
+    """Lines of the first of the tables that there are in 80 columns, without their numbers."""
+    found = [line.split() for line in lines(leaderboard(standings_of(records), sort))]
+    return [line[1:] for line in found if len(line) > 1 and line[1].startswith(start)]
+
+
+def known(records):
+    (here,) = standings_of(records).values()
+    return lines_of(here)
 
 
 def test_seeds_are_one_line_with_the_median_of_their_times():
     records = [timed(seed, ns, hard=hard) for seed, ns, hard in ((0, 1.0, 0.9), (1, 2.0, 0.8), (2, 9.0, 1.0))]
-    assert shown(records, "dlgn") == [["dlgn", "3", "90.00±24.84", "80.00", "13", "2", "c", "500M", "100"]]
+    assert shown(records, "dlgn") == [["dlgn", "3", "90.00±24.84", "80.00", "13", "c", "500M", "100", "★"]]
 
 
 def test_a_single_seed_is_marked_and_has_neither_interval_nor_worst():
-    assert shown([timed(0)], "dlgn") == [["dlgn", "1", "seed", "100.00", "13", "2", "c", "100M", "100"]]
+    assert shown([timed(0)], "dlgn") == [["dlgn", "1", "seed", "100.00", "13", "c", "100M", "100", "★"]]
 
 
 def test_settings_are_told_of_methods_that_have_several_lines():
@@ -76,7 +87,7 @@ def test_settings_are_told_of_methods_that_have_several_lines():
 def test_what_does_not_compare_is_in_tables_of_its_own(changes, titles):
     tables = leaderboard(standings_of([timed(0), timed(1, **changes)]))
     assert [table.title for table in tables] == titles
-    assert [table.row_count for table in tables] == [1, 1]
+    assert [len(table.lines) for table in tables] == [1, 1]
 
 
 def test_a_job_without_times_stands_where_it_would_have_been_timed():
@@ -100,8 +111,67 @@ def test_what_did_not_come_out_is_there_with_its_reason(status):
 
 def test_a_failed_back_end_says_why_and_keeps_what_was_trained():
     record = timed(0, status="failed", reason="A back end failed.", rows=[Row("c", status="failed", reason="No memory.")])
-    assert shown([record], "dlgn") == [["dlgn", "1", "seed", "100.00", "2"]]
+    (line,) = known([record])
+    assert (line["seeds"], line["accuracy"], line["items_per_second"]) == (1, 1.0, None)
     assert failures(standings_of([record])) == ["failed: dlgn on t, seed 0: A back end failed. c: No memory."]
+
+
+def test_a_wide_terminal_has_all_in_one_table():
+    boards = leaderboard(standings_of([timed(0), timed(1)]))
+    narrow, wide = (lines(boards, width) for width in (80, 200))
+    assert sum("───" in line for line in narrow) == 3
+    assert sum("───" in line for line in wide) == 1
+    (line,) = (line for line in wide if line.startswith("dlgn"))
+    assert len(line.split()) == 1 + len([column for column in boards[0].shown() if column.of(boards[0].lines[0])])
+
+
+def test_every_figure_of_a_line():
+    records = [
+        timed(seed, ns, hard=hard, noise_floor=floor) for seed, ns, hard, floor in ((0, 1.0, 0.9, 0.1), (1, 4.0, 0.7, 0.2))
+    ]
+    for record, ratio in zip(records, (50.0, 200.0), strict=True):
+        record.rows[1].ratio, record.rows[1].compiled_accuracy = ratio, record.training.hard_accuracy
+        record.rows[1].compile_seconds = 3.0
+    (line,) = known(records)
+    assert set(line) == {*FIGURES, "of", "label"}
+    assert line["accuracy"] == line["hard_accuracy"] == line["compiled_accuracy"] == pytest.approx(0.8)
+    assert (line["accuracy_low"] + line["accuracy_high"]) / 2 == pytest.approx(0.8)
+    assert line["worst"] == 0.7
+    assert line["c_items_per_second"] == line["items_per_second"] == pytest.approx(4e8)
+    assert line["nn_items_per_second"] == pytest.approx(4e6)
+    assert line["numba_items_per_second"] is None
+    assert line["ratio_vs_nn"] == pytest.approx(100.0)  # the geometric mean, with an interval that is as far below as above
+    assert line["ratio_low"] * line["ratio_high"] == pytest.approx(100.0**2)
+    assert line["ratio_low"] < 50.0
+    assert (line["noise_floor"], line["compile_seconds"]) == (0.2, 3.0)
+
+
+def test_a_single_seeds_ratio_has_the_interval_of_its_blocks():
+    (line,) = known([timed(0)])
+    assert (line["ratio_vs_nn"], line["ratio_low"], line["ratio_high"]) == (100.0, 90.0, 110.0)
+
+
+def test_the_front_is_what_no_other_line_beats():
+    records = [timed(0, ns, method=name, hard=hard) for name, ns, hard in (("a", 1.0, 0.9), ("b", 2.0, 0.9), ("c", 3.0, 0.95))]
+    records += [timed(0, method="untimed", hard=0.99, rows=[Row("c", gates=99)]), timed(0, method="mlp", hard=1.0, rows=[])]
+    assert {line["method"]: line["pareto"] for line in known(records)} == {
+        "a": True, "b": False, "c": True, "untimed": True, "mlp": None,
+    }  # fmt: skip
+
+
+def test_markdown_and_latex_are_the_leaderboard():
+    records = [timed(0, method="a|b_c", hard=0.5), timed(0)]
+    found = markdown(standings_of(records)).splitlines()
+    assert found[0] == "### t on here, timed on one thread"
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in found[2:6]}) == 1
+    assert found[5].startswith(r"| a\|b_c | 1 seed | 50.00 |")
+    found = latex(standings_of(records)).splitlines()
+    (line,) = (line for line in found if line.startswith(r"a|b\_c & 1 seed & 50.00"))
+    header = found[found.index(r"\toprule") + 1]
+    assert line.count(" & ") == header.count(" & ")
+    assert not {*"±×★–"} & {*"".join(found)}
+    with pytest.raises(ColumnError):
+        markdown(standings_of(records), "speed")
 
 
 def test_lines_are_sorted_by_a_column_and_blanks_are_last():
