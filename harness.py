@@ -27,9 +27,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from jobs.actions import ACTIONS, check_trained, run_action
-from jobs.config import ALL_BACKENDS, UsageError, available_cores, check
+from jobs.config import UsageError, available_cores, check
 from jobs.display import Display, show, summary
 from jobs.fit import check_fit, distinct
+from jobs.forms import ALL_BACKENDS
 from jobs.isolation import apart, interrupt_workers, run_isolated, start_server
 from jobs.job import Request, source
 from jobs.search import OBJECTIVES, Direction, best, objectives

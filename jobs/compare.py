@@ -21,6 +21,7 @@ from codegen.timing_lock import alone
 from codegen.toolchain import ToolchainError
 from jobs.config import JobConfig, UsageError, check
 from jobs.store import training_folder
+from jobs.timing import protocol
 from jobs.training import CIRCUIT
 from reports.environment import git
 from reports.record import FILE, Record
@@ -124,7 +125,7 @@ def _timed(sides: list[_Side], job: JobConfig, folder: Path) -> Table:
         works = [task.workload(side.circuit) for side in sides]
         arms = {str(i): work.start(side.form) for i, (work, side) in enumerate(zip(works, sides, strict=True))}
         arms["again"] = works[0].start(second_copy(sides[0].form, folder))
-        timed = time_arms(arms, timing.protocol, np.random.default_rng(0))
+        timed = time_arms(arms, protocol(timing), np.random.default_rng(0))
         check_outputs(arms)
     floor = noise_floor(timed.samples["0"], timed.samples["again"])
     found = ratio(timed.samples["0"], timed.samples["1"])

@@ -7,15 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from codegen.backends import BACKENDS
-from codegen.measure import Protocol
 from methods import METHODS
 from methods.train import TrainConfig
 from tasks import TASKS
-
-# The neural-network rows are built by the engines, the hand-written one from the task's C, the others from the circuit.
-NETWORK_BACKENDS = ("nn-torch", "nn-jax")
-ALL_BACKENDS = (*NETWORK_BACKENDS, *BACKENDS, "reference")
 
 
 class UsageError(ValueError):
@@ -24,7 +18,7 @@ class UsageError(ValueError):
 
 @dataclass(frozen=True)
 class BackendConfig:
-    """names: of ALL_BACKENDS, in the order of the table."""
+    """names: of jobs.forms.ALL_BACKENDS, in the order of the table."""
 
     names: list[str]
 
@@ -51,10 +45,6 @@ class TimingConfig:
     @property
     def n_threads(self) -> int:
         return self.threads or available_cores()
-
-    @property
-    def protocol(self) -> Protocol:
-        return Protocol(self.blocks, self.sample_seconds, self.warmup_seconds)
 
     @property
     def load_limit(self) -> float:

@@ -11,13 +11,16 @@ from codegen.instructions import instructions_per_cell, instructions_per_item
 from codegen.measure import quickest
 from codegen.toolchain import CompileTimeoutError, NoCompilerError, ToolchainError
 from codegen.whole_file import write_whole
-from jobs.config import NETWORK_BACKENDS, TimingConfig
-from jobs.proof import CircuitProof, Proof
+from jobs.config import TimingConfig
+from jobs.proof import NETWORK_BACKENDS, CircuitProof, Proof
 from jobs.training import Learned
 from methods.network import Network
 from reports.record import Row
 from tasks import Workload
 from tasks.life import BoardWorkload
+
+# The neural-network rows are built by the engines, the hand-written one from the task's C, the others from the circuit.
+ALL_BACKENDS = (*NETWORK_BACKENDS, *BACKENDS, "reference")
 
 log = logging.getLogger("gatebench")
 

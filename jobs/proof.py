@@ -11,13 +11,14 @@ from codegen.backends import Executable
 from codegen.circuit import Circuit
 from codegen.equivalence import compare
 from codegen.lower_readout import lowered
-from jobs.config import NETWORK_BACKENDS
 from jobs.training import Learned
 from methods.ordinary import Ordinary
 from reports.record import Row
 from tasks import Task
 
 Bits = NDArray[np.bool_]
+
+NETWORK_BACKENDS = ("nn-torch", "nn-jax")  # the trained network in a framework, in floating point
 
 
 class CircuitProof:

@@ -1,7 +1,8 @@
-"""Which source files decide a result: those that a module imports, directly or not, and the C beside them."""
+"""Which source files decide a result: those that a module imports, directly or not, and the C that they name."""
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -12,31 +13,44 @@ _PACKAGES = ("codegen", "methods", "tasks", "jobs")
 @cache
 def digest(module: str) -> str:
     """A hash of everything of ours that a module runs, by content: the same wherever the sources lie."""
-    files = sorted(_closure(module))
-    packages = {path.parent for path in files}
-    sources = [*files, *sorted(path for folder in packages for path in folder.glob("*.c"))]
     found = hashlib.sha256()
-    for path in sources:
+    for path in sorted(decisive(module)):
         found.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()
 
 
-def _closure(module: str) -> set[Path]:
-    """The files of a module and of all that it imports, wherever in their text: late imports decide results as well."""
+def decisive(module: str) -> set[Path]:
+    """The files of a module, of all that it imports, wherever in their text (late imports decide results as well), and C that
+    any of them names.
+
+    Of a package that is only the way to a module, what its own text imports at once: its functions are not called by that.
+    """
     found: set[Path] = set()
-    waiting = [module]
+    seen: set[tuple[str, bool]] = set()
+    waiting = [(module, True)]  # and whether all of it may run
     while waiting:
-        path = _file(waiting.pop())
-        if path is None or path in found:
+        name, whole = waiting.pop()
+        path = _file(name)
+        if path is None or (name, whole) in seen:
             continue
-        found.add(path)
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                # What is imported from a package may be a module of it; and importing one runs the package too.
-                waiting += [node.module, node.module.split(".")[0], *(f"{node.module}.{alias.name}" for alias in node.names)]
+        seen.add((name, whole))
+        text = path.read_text()
+        found |= {path, *(file for file in path.parent.glob("*.c") if f'"{file.name}"' in text)}
+        tree = ast.parse(text)
+        waiting += [(".".join(name.split(".")[:i]), False) for i in range(1, name.count(".") + 1)]
+        waiting += [(one, True) for node in (ast.walk(tree) if whole else tree.body) for one in _imported(node)]
     return found
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    """What is imported from a package may be a module of it, and then the package is only the way to it."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        modules = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from (one for one in modules if _file(one) is not None)
+        if not all(_file(one) is not None for one in modules):
+            yield node.module
 
 
 def _file(module: str) -> Path | None:

@@ -12,14 +12,19 @@ import numpy as np
 
 from codegen.backends import CompiledCircuit, Executable, second_copy
 from codegen.interfaces import CheckedRun
-from codegen.measure import Samples, check_outputs, noise_floor, ratio, time_arms, verdict
+from codegen.measure import Protocol, Samples, check_outputs, noise_floor, ratio, time_arms, verdict
 from codegen.timing_lock import alone
-from jobs.config import NETWORK_BACKENDS, TimingConfig
+from jobs.config import TimingConfig
 from jobs.events import Tell
+from jobs.proof import NETWORK_BACKENDS
 from reports.record import Conditions, Record, Row
 from tasks import Workload
 
 _FEW = 4  # what is not the headline is timed in so many times fewer blocks
+
+
+def protocol(timing: TimingConfig) -> Protocol:
+    return Protocol(timing.blocks, timing.sample_seconds, timing.warmup_seconds)
 
 
 def timeable(row: Row) -> bool:
@@ -48,7 +53,7 @@ def time_rows(
 
     Raises codegen.timing_lock.BusyMachineError, and codegen.measure.WrongOutputError where what was timed was wrong.
     """
-    few = replace(timing.protocol, blocks=max(2, timing.blocks // _FEW), warmup_seconds=0.0)
+    few = replace(protocol(timing), blocks=max(2, timing.blocks // _FEW), warmup_seconds=0.0)
     rows = {row.backend: row for row in record.rows if timeable(row)}
     rng = np.random.default_rng(record.seed)
     n = timing.n_threads
@@ -71,7 +76,7 @@ def time_rows(
         if "c" in rows and isinstance(compiled, CompiledCircuit):
             again = second_copy(compiled, Path(folder))
             inside["c again"] = together([works["c"].start(again) for _ in range(copies["c"])])
-        timed = time_arms(inside, timing.protocol, rng)
+        timed = time_arms(inside, protocol(timing), rng)
         outside = arms(lambda name: works[name].whole(forms[name]))
         whole = time_arms(outside, few, rng).samples
         if workload.part(1).n_items == 1:  # not a board, which is one

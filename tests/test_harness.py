@@ -18,8 +18,9 @@ from codegen.equivalence import all_rows
 from codegen.simulate import simulate
 from codegen.toolchain import CompileTimeoutError
 from harness import CONF, compose
-from jobs.config import ALL_BACKENDS, check
+from jobs.config import check
 from jobs.display import show
+from jobs.forms import ALL_BACKENDS
 from jobs.job import Request, run_job, source
 from jobs.store import job_key, training_key
 from methods import METHODS
