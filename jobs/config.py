@@ -85,7 +85,11 @@ def check(config: dict[str, Any]) -> JobConfig:
     except ValidationError as error:
         raise UsageError(_settings_at_fault(error)) from error
     parts: dict[str, Any] = {}
-    for group, kind in (("method", METHODS[job.method["name"]]), ("task", TASKS[job.task["name"]])):
+    for group, registry in (("method", METHODS), ("task", TASKS)):
+        name = getattr(job, group)["name"]
+        if name not in registry:
+            raise UsageError(f"There is no {group}.name={name}: neither among {', '.join(registry)} nor as a {group}s/{name}.py.")
+        kind = registry[name]
         try:
             parts[group] = _adapter(kind.config).validate_python(getattr(job, group))
         except ValidationError as error:

@@ -11,10 +11,10 @@ _PACKAGES = ("codegen", "methods", "tasks", "jobs")
 
 
 @cache
-def digest(module: str) -> str:
-    """A hash of everything of ours that a module runs, by content: the same wherever the sources lie."""
+def digest(*modules: str) -> str:
+    """A hash of everything of ours that these modules run, by content: the same wherever the sources lie."""
     found = hashlib.sha256()
-    for path in sorted(decisive(module)):
+    for path in sorted(set().union(*map(decisive, modules))):
         found.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()
 

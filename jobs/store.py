@@ -40,8 +40,11 @@ def training_key(config: dict[str, Any]) -> str:
 
 def _key(config: dict[str, Any], decisive: list[str], module: str) -> str:
     settings = json.dumps({name: config[name] for name in decisive}, sort_keys=True)
-    found = hashlib.sha256(settings.encode() + digest(module).encode()).hexdigest()
-    return f"{config['method']['name']}-{config['task']['name']}-s{config['seed']}-{found[:10]}"
+    # A method or a task may be a module of its own, which no other names (see codegen.registry).
+    method, task = config["method"], config["task"]
+    chosen = {f"methods.{method['name']}", f"methods.{method.get('relaxation')}", f"tasks.{task['name']}"}
+    found = hashlib.sha256(settings.encode() + digest(module, *sorted(chosen)).encode()).hexdigest()
+    return f"{method['name']}-{task['name']}-s{config['seed']}-{found[:10]}"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.registry import Registry
 from methods import dlgn, warp
 from methods.smoothing import Smoothing
 
@@ -32,4 +33,5 @@ class Relaxation(Protocol):
     def truth_tables(self, theta: NDArray[np.float32]) -> NDArray[np.uint64]: ...
 
 
-RELAXATIONS: dict[str, Relaxation] = {"dlgn": dlgn, "warp": warp}
+# Any other is the module of its name.
+RELAXATIONS: Registry[Relaxation] = Registry("methods", {"dlgn": dlgn, "warp": warp})

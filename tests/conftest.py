@@ -1,7 +1,9 @@
 """The command line as a user runs it, one finished job that many tests look at, and what workers do for each other."""
 
 import io
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -48,6 +50,24 @@ def run_harness(*arguments, cwd):
     raise AssertionError("harness.main returned")
 
 
+def copy_sources(to):
+    """The sources as they are now, for a test to add files to."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.split("\0")[:-1]:
+        if (ROOT / name).exists():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, to / name)
+    return to
+
+
+def run_copy(sources, *arguments, cwd):
+    """python harness.py of such a copy. numba's compiler is off: it would compile everything anew for them."""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": ""}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path and path != str(ROOT))
+    command = [sys.executable, str(sources / "harness.py"), *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
 def check_line(arguments):
     """All that is checked of a command line before any work. Raises UsageError."""
     asked = harness.parse(arguments)
@@ -64,6 +84,11 @@ def run_reports(*arguments, cwd):
     with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
         returncode = reports.__main__.main(list(arguments))
     return subprocess.CompletedProcess(["reports", *arguments], returncode, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def copied_sources(tmp_path_factory):
+    return copy_sources(tmp_path_factory.mktemp("sources"))
 
 
 @pytest.fixture(scope="session")

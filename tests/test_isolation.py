@@ -1,17 +1,13 @@
 """What jobs do to themselves: one sweep of methods that end their process in every way, under every launcher there is."""
 
 import itertools
-import os
-import shutil
-import subprocess
-import sys
 from collections import Counter
 from importlib.util import find_spec
 
 import pytest
 
 from reports.record import Record
-from tests.conftest import ROOT
+from tests.conftest import run_copy
 
 BAD = '''"""Networks that end their process while they are built."""
 
@@ -21,6 +17,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+from methods.base import Method
 from methods.gates import GatesConfig, build_gates
 
 
@@ -47,6 +44,9 @@ def build_bad(config, inputs, problem, rng):
             while True:
                 kept.append(bytearray(1 << 26))
     return build_gates(config, inputs, problem, rng)
+
+
+METHOD = Method(BadConfig, build_bad)
 '''
 # How each method ends: status, what its reason says, and the end of its log.
 ENDS = {
@@ -69,30 +69,18 @@ LAUNCHERS = {
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory):
-    """A copy of the sources to which a user has added a method: a module, its YAML files, and a line in the registry."""
-    copy = tmp_path_factory.mktemp("sources")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in listed.split("\0")[:-1]:
-        if (ROOT / name).exists():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, copy / name)
-    (copy / "methods/bad.py").write_text(BAD)
-    registry = copy / "methods/__init__.py"
-    text = registry.read_text().replace('    "conv": Method', '    "bad": Method(BadConfig, build_bad),\n    "conv": Method')
-    registry.write_text(text.replace("from methods.gates", "from methods.bad import BadConfig, build_bad\nfrom methods.gates"))
+def sources(copied_sources):
+    """A copy of the sources to which a user has added a method: a module, and its YAML files."""
+    (copied_sources / "methods/bad.py").write_text(BAD)
     for how in ENDS:
-        (copy / f"conf/method/{how}.yaml").write_text(f"defaults: [dlgn]\nname: bad\nhow: {how}\n")
+        (copied_sources / f"conf/method/{how}.yaml").write_text(f"defaults: [dlgn]\nname: bad\nhow: {how}\n")
     for how, limits in LIMITS.items():
-        (copy / f"conf/pair/{how}_boolean.yaml").write_text(f"# @package _global_\nlimits: {limits}\n")
-    return copy
+        (copied_sources / f"conf/pair/{how}_boolean.yaml").write_text(f"# @package _global_\nlimits: {limits}\n")
+    return copied_sources
 
 
 def run(sources, *arguments, cwd):
-    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": ""}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path and path != str(ROOT))
-    command = [sys.executable, str(sources / "harness.py"), *TINY, *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return run_copy(sources, *TINY, *arguments, cwd=cwd)
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
