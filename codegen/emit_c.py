@@ -5,23 +5,20 @@ map to the machine's widest registers. It needs no headers but stdint.h, stddef.
 nothing between calls.
 
 A function of twice the gates takes a compiler more than twice as long, so those of a large circuit are cut into functions
-of a limited size, in an order that keeps few signals live (see codegen.schedule). What one function makes and a later one
-reads passes through an array whose places are used again as soon as they are free. Together they are more than a first-level
-cache of instructions holds, so each is called for several blocks in turn while it is there: as many as have 512 items.
+of a limited size (see codegen.chunks). Together they are more than a first-level cache of instructions holds, so each is
+called for several blocks in turn while it is there: as many as have 512 items.
 """
 
 from collections.abc import Iterable
 from importlib.resources import files
 
-import numpy as np
-
+from codegen.chunks import cut
 from codegen.emit_items import emit_items
 from codegen.encoder import Encoder
 from codegen.netlist import Netlist
 from codegen.passes.lower import recipe
 from codegen.readout import Readout
 from codegen.rows import split_rows
-from codegen.schedule import reordered, schedule
 from codegen.stencil import is_stencil
 
 # The operators that C has, by two-input truth table (input 0, `a`, is the low bit of the row).
@@ -94,7 +91,7 @@ def emit_c(
     widest = widest_gate(isa)
     if netlist.arity.max(initial=0) > widest:
         raise ValueError(f"Expected gates of at most {widest} inputs for {isa}; call passes.lower on the netlist first.")
-    chunk = _chunk(netlist, chunk)
+    chunk = _chunk(netlist) if chunk is None else chunk
     tables = sorted(set(netlist.table[netlist.arity == 3].tolist()))
     parts = [
         prelude(isa, tables),
@@ -118,16 +115,12 @@ def emit_c(
 
 def waiting_signals(netlist: Netlist) -> int:
     """Places for signals that wait in memory, in the C of a netlist: each takes as many words of the stack as 512 items do."""
-    chunk = _chunk(netlist, None)
-    return _assign_slots(reordered(netlist, schedule(netlist)), chunk)[1] if netlist.n_gates > chunk else 0
+    chunk = _chunk(netlist)
+    return cut(netlist, chunk).n_slots if netlist.n_gates > chunk else 0
 
 
-def _chunk(netlist: Netlist, chunk: int | None) -> int:
-    if chunk is None:
-        chunk = CHUNK if netlist.n_gates > WHOLE else WHOLE
-    if chunk < 1:
-        raise ValueError(f"Expected chunks of at least one gate, got {chunk}.")
-    return chunk
+def _chunk(netlist: Netlist) -> int:
+    return CHUNK if netlist.n_gates > WHOLE else WHOLE
 
 
 def emit_stencil(functions: str, isa: str, name: str = "gatebench") -> str:
@@ -221,8 +214,8 @@ def _function(prototype: str, lines: list[str]) -> str:
 
 def _chunked_blocks(netlist: Netlist, chunk: int) -> str:
     """NAME_blocks as calls of functions of at most `chunk` gates each; w holds the signals that pass between them."""
-    netlist = reordered(netlist, schedule(netlist))
-    slots, n_slots = _assign_slots(netlist, chunk)
+    chunks = cut(netlist, chunk)
+    netlist, slots, n_slots = chunks.netlist, chunks.slots, chunks.n_slots
     statements = _gate_statements(netlist)
     sources = (netlist.fan_in - netlist.n_inputs).tolist()  # of each gate, the gates it reads; below 0 what is none
     direct: list[str] = []  # outputs that are primary inputs
@@ -232,12 +225,12 @@ def _chunked_blocks(netlist: Netlist, chunk: int) -> str:
         else:
             statements[signal - netlist.n_inputs] += f" {line}"
     bodies = [direct] if direct else []
-    for start in range(0, netlist.n_gates, chunk):
+    for part in chunks:
         lines = []
         loaded = set()
-        for gate in range(start, min(start + chunk, netlist.n_gates)):
+        for gate in part:
             for source in sources[gate]:
-                if 0 <= source < start and source not in loaded:
+                if 0 <= source < part.start and source not in loaded:
                     loaded.add(source)
                     lines.append(f"const V v{source} = w[{slots[source]}];")
             lines.append(statements[gate] + (f" w[{slots[gate]}] = v{gate};" if slots[gate] >= 0 else ""))
@@ -253,30 +246,6 @@ def _chunked_blocks(netlist: Netlist, chunk: int) -> str:
     room = [f"V w[AT_ONCE][{n_slots}];"] if n_slots else []
     blocks = _function("static NOINLINE void NAME_blocks(const V *in, V *out, size_t n)", [*room, *calls])
     return "\n".join([_AT_ONCE, *functions, blocks])
-
-
-def _assign_slots(netlist: Netlist, chunk: int) -> tuple[list[int], int]:
-    """Where in w each gate's value goes, -1 if only its own chunk reads it; and how many places there are.
-
-    A place is free again after the last gate that reads it.
-    """
-    gates = np.arange(netlist.n_gates)
-    last_reader = gates.copy()
-    for position in range(netlist.fan_in.shape[1]):
-        reads = netlist.fan_in[:, position] >= netlist.n_inputs
-        np.maximum.at(last_reader, netlist.fan_in[reads, position] - netlist.n_inputs, gates[reads])
-    crosses = (last_reader // chunk > gates // chunk).tolist()
-    freed: list[list[int]] = [[] for _ in range(netlist.n_gates)]  # at each gate, the crossing signals that it reads last
-    slots, free, n_slots = [-1] * netlist.n_gates, [], 0
-    for gate, reader in enumerate(last_reader.tolist()):
-        free += [slots[source] for source in freed[gate]]
-        if crosses[gate]:
-            freed[reader].append(gate)
-            if not free:
-                free.append(n_slots)
-                n_slots += 1
-            slots[gate] = free.pop()  # the one freed last, which is the likeliest to be in the cache
-    return slots, n_slots
 
 
 # What a chunk may take. Nothing else points to what it writes, so that the compiler need not store before it loads.
