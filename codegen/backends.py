@@ -420,12 +420,14 @@ def compiler_flags(netlist: Netlist) -> tuple[str, ...]:
 
     Passes that look for stores to where a load or a later store goes look past all the others of a chunk, and find none.
     Without them gcc 12 took 7.4 s instead of 13.4 for 26,600 gates of MNIST, and 9.7 s instead of 30 for 16,400 at random with
-    as many outputs, and the code was as fast. Loops over items are worth vectors.
+    as many outputs, and the code was as fast. Loops over items are worth vectors. What is called expensive clears the upper
+    parts of registers before a return, and took no longer: left as they are, they make a processor wait whenever code of the
+    older encoding follows code of the newer. Cranelift's, called after a circuit of MNIST on AVX-512, took 200 times as long.
     """
     level = optimisation(netlist)
     if level == "-O3" or "__clang__" in find_compiler().macros:
         return (level,)
-    return (level, "-ftree-loop-vectorize", "-fno-tree-fre", "-fno-tree-dse", "-fno-tree-pta")
+    return (level, "-fexpensive-optimizations", "-ftree-loop-vectorize", "-fno-tree-fre", "-fno-tree-dse", "-fno-tree-pta")
 
 
 def _c_portable(learned: Netlist, timeout: float, encoder: Encoder | None = None) -> CompiledCircuit:

@@ -2,6 +2,7 @@
 
 import ctypes
 import shutil
+import subprocess
 import time
 
 import numpy as np
@@ -12,7 +13,7 @@ from strategies import all_foldings_netlist, all_tables_netlist, netlists
 
 from codegen import emit_numba
 from codegen.backends import BACKENDS, CompiledCircuit, compiler_flags, pipeline
-from codegen.emit_c import LANES, OPERATORS, WHOLE, count_operators
+from codegen.emit_c import LANES, OPERATORS, WHOLE, count_operators, emit_c
 from codegen.equivalence import all_rows
 from codegen.netlist import Netlist
 from codegen.pack import pack_items, unpack_items
@@ -245,14 +246,29 @@ def test_c_equals_the_simulator_in_every_form(isa, level, inline, mixed):
     assert_evaluates(circuit, mixed)
 
 
+def netlist_of(n_gates):
+    """Random gates, all of them outputs."""
+    rng = np.random.default_rng(n_gates)
+    gates = [(int(rng.integers(16)), tuple(rng.integers(7 + gate, size=2).tolist())) for gate in range(n_gates)]
+    return Netlist.from_gates(7, gates, 7 + np.arange(n_gates))
+
+
 @pytest.mark.parametrize("compiler", [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)])
 @pytest.mark.parametrize("n_gates", [WHOLE, WHOLE + 1])
 def test_every_compiler_takes_the_flags_of_small_and_large_circuits(compiler, n_gates, monkeypatch):
     monkeypatch.setenv("CC", compiler)
-    rng = np.random.default_rng(n_gates)
-    gates = [(int(rng.integers(16)), tuple(rng.integers(7 + gate, size=2).tolist())) for gate in range(n_gates)]
-    netlist = Netlist.from_gates(7, gates, 7 + np.arange(n_gates))
+    netlist = netlist_of(n_gates)
     assert_evaluates(CompiledCircuit(netlist, [], find_compiler().isa, compiler_flags(netlist), True, SECONDS), netlist)
+
+
+@pytest.mark.skipif("__AVX__" not in find_compiler().macros, reason="needs registers with upper parts, those of AVX")
+@pytest.mark.parametrize("n_gates", [WHOLE, WHOLE + 1])
+def test_no_upper_parts_of_registers_are_left_in_use(n_gates, tmp_path):
+    netlist, compiler = netlist_of(n_gates), find_compiler()
+    (tmp_path / "circuit.c").write_text(emit_c(netlist, compiler.isa))
+    command = [*compiler.command, *compiler_flags(netlist), *compiler.native, "-S", "circuit.c", "-o", "circuit.s"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert "vzeroupper" in (tmp_path / "circuit.s").read_text()
 
 
 @pytest.mark.parametrize("isa", LANES)
