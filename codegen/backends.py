@@ -26,7 +26,7 @@ from codegen.passes import NAIVE, OPTIMISE_TERNARY, OPTIMISE_TWO_INPUT, Pass, Pa
 from codegen.readout import Readout
 from codegen.simulate import check_bits, simulate
 from codegen.stencil import is_stencil
-from codegen.toolchain import Library, compile_library, find_compiler
+from codegen.toolchain import Library, ToolchainError, compile_library, find_compiler
 
 _Number = TypeVar("_Number", np.int32, np.float32, np.bool_)
 
@@ -451,6 +451,20 @@ BACKENDS: dict[str, Callable[..., CircuitExecutable]] = {
     "c-portable": _c_portable,
     "c": _c,
 }
+
+
+# What a back end needs beside Python, as a function that raises ToolchainError where it is not there.
+_NEEDS: dict[str, Callable[[], object]] = dict.fromkeys(("c-naive", "c-portable", "c"), find_compiler)
+
+
+def missing(backend: str) -> str | None:
+    """Why the back end, a key of BACKENDS, cannot be built here and what to do about it; None if it can."""
+    try:
+        if backend in _NEEDS:
+            _NEEDS[backend]()
+    except ToolchainError as error:
+        return str(error)
+    return None
 
 
 def second_copy(circuit: CompiledCircuit, folder: Path) -> CompiledCircuit:

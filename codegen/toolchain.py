@@ -26,8 +26,12 @@ class ToolchainError(RuntimeError):
     """No compiler, or one that failed; the message holds the command and what the compiler printed."""
 
 
-class NoCompilerError(ToolchainError):
-    """There is no C compiler here; the message says how to get one."""
+class MissingToolError(ToolchainError):
+    """What a back end needs is not installed; the message says how to get it."""
+
+
+class NoCompilerError(MissingToolError):
+    """There is no C compiler here."""
 
 
 class CompileTimeoutError(ToolchainError):
@@ -78,15 +82,6 @@ class Library:
 def find_compiler() -> Compiler:
     """$CC if set, else the first of cc, gcc, clang on the path. Raises ToolchainError that says how to get one."""
     return _probe(os.environ.get("CC", "").strip(), os.environ.get("PATH", ""))
-
-
-def has_compiler() -> bool:
-    """Whether find_compiler finds one."""
-    try:
-        find_compiler()
-    except ToolchainError:
-        return False
-    return True
 
 
 @cache

@@ -9,7 +9,7 @@ from pathlib import Path
 from codegen.backends import BACKENDS, CircuitExecutable, Executable, HandWritten
 from codegen.instructions import instructions_per_cell, instructions_per_item
 from codegen.measure import quickest
-from codegen.toolchain import CompileTimeoutError, NoCompilerError, ToolchainError
+from codegen.toolchain import CompileTimeoutError, MissingToolError, ToolchainError
 from codegen.whole_file import write_whole
 from jobs.config import TimingConfig
 from jobs.proof import NETWORK_BACKENDS, CircuitProof, Proof
@@ -39,7 +39,7 @@ def build_row(row: Row, learned: Learned, proof: Proof, timing: TimingConfig, fo
         else:
             assert isinstance(proof, CircuitProof)
             form = BACKENDS[row.backend](proof.netlist, timing.compile_seconds, proof.encoder)
-    except NoCompilerError as error:
+    except MissingToolError as error:
         row.status, row.reason = "skipped", str(error)
         return None
     except CompileTimeoutError as error:

@@ -26,7 +26,7 @@ from jobs.events import Tell, silent
 from jobs.forms import build_row, count, form_of
 from jobs.proof import CircuitProof, OrdinaryProof, Proof
 from jobs.sources import digest
-from jobs.store import ROWS, STAGES, Folder, finished, job_folder, lacks_compiler, training_folder
+from jobs.store import ROWS, STAGES, Folder, can_be_had_now, finished, job_folder, training_folder
 from jobs.timing import same_choices, time_rows, timeable
 from jobs.training import CIRCUIT, CURVE, Learned, train_stage
 from methods import MethodError, UnsuitableError
@@ -183,12 +183,15 @@ def _forms(
 ) -> dict[str, Executable]:
     """The second stage: the rows of the record, built and verified, and what is to be timed.
 
-    Rows that an earlier run of the job has verified are built again, which caches make quick, and not verified again.
+    Rows that an earlier run of the job has verified are built again, which caches make quick, and not verified again, unless
+    it lacked something that is there now.
     """
     known = folder / ROWS
     if redo:
         known.unlink(missing_ok=True)
     verified = [Row(**row) for row in json.loads(known.read_text())] if known.exists() else None
+    if verified is not None and can_be_had_now(verified):
+        verified = None
     forms: dict[str, Executable] = {}
     if verified is None:
         for name in names:
@@ -202,7 +205,7 @@ def _forms(
                 proof.verify_row(row, form)
                 count(row, proof, timing)
                 forms[name] = form
-        if all(row.status != "failed" for row in record.rows) and not lacks_compiler(record.rows):  # else it is tried again
+        if all(row.status != "failed" for row in record.rows):  # else it is tried again
             write_whole(known, json.dumps([asdict(row) for row in record.rows]).encode())
         return forms
     record.rows = verified

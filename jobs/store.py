@@ -14,8 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from codegen.backends import BACKENDS
-from codegen.toolchain import has_compiler
+from codegen.backends import BACKENDS, missing
 from jobs.config import UsageError
 from jobs.sources import digest
 from reports.record import FILE, Record, RecordError, Row
@@ -64,22 +63,22 @@ def job_folder(config: dict[str, Any], key: str) -> Folder:
 
 
 def finished(config: dict[str, Any], key: str) -> Record | None:
-    """The record of a job that needs no run: ok, or skipped for good. With `force` every job does, and so does one that was run
-    where there was no compiler, when there is one now."""
+    """The record of a job that needs no run: ok, or skipped for good. With `force` every job does, and so does one
+    that lacked what is there now."""
     if config["force"]:
         return None
     try:
         record = Record.read(job_folder(config, key).path / FILE)
     except RecordError:
         return None
-    if record.status not in ("ok", "skipped") or (lacks_compiler(record.rows) and has_compiler()):
+    if record.status not in ("ok", "skipped") or can_be_had_now(record.rows):
         return None
     return record
 
 
-def lacks_compiler(rows: Iterable[Row]) -> bool:
-    """Whether rows were left out because there was no C compiler, the only reason to leave out a form of a circuit."""
-    return any(row.status == "skipped" and row.backend in BACKENDS for row in rows)
+def can_be_had_now(rows: Iterable[Row]) -> bool:
+    """Whether forms of a circuit were left out for want of something, the only reason to leave one out, that is there now."""
+    return any(row.status == "skipped" and row.backend in BACKENDS and missing(row.backend) is None for row in rows)
 
 
 def training_folder(config: dict[str, Any]) -> Folder:
