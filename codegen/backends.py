@@ -6,6 +6,7 @@ have the same interface and live with the engines in methods.
 
 import copy
 import ctypes
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from codegen import emit_numba
 from codegen.emit_c import LANES, WHOLE, count_operators, emit_c, emit_stencil, widest_gate
 from codegen.emit_items import MAX_ANSWER_BITS
+from codegen.emit_wasm import WORDS, count_operations, emit_wasm
 from codegen.encoder import Encoder
 from codegen.interfaces import Batch, Bits, Stepper
 from codegen.netlist import Netlist
@@ -27,6 +29,7 @@ from codegen.readout import Readout
 from codegen.simulate import check_bits, simulate
 from codegen.stencil import is_stencil
 from codegen.toolchain import Library, ToolchainError, compile_library, find_compiler
+from codegen.wasm_runtime import WasmInstance, WasmModule, find_wasmtime
 
 _Number = TypeVar("_Number", np.int32, np.float32, np.bool_)
 
@@ -38,7 +41,7 @@ class Facts:
     """What a back end was built from and into, for the record; None where there is no such thing.
 
     isa: what its words are. passes: what made its circuit out of the learned one. operators: bitwise operators a word.
-    source: the C text. compile_seconds: of the compiler run that made the library, also if it came from the cache.
+    source, library: the C text and what was made of it. module: the WebAssembly, compiled.
     """
 
     isa: str
@@ -48,6 +51,7 @@ class Facts:
     passes: tuple[PassReport, ...] = ()
     source: str | None = None
     library: Library | None = None
+    module: WasmModule | None = None
 
 
 class Executable(Protocol):
@@ -203,6 +207,51 @@ class NumbaCircuit:
         return _Words(
             pack_board(board), width, lambda rows, steps: emit_numba.step_board(self._program, rows, width, torus, steps)
         )
+
+
+class WasmCircuit:
+    """The optimised netlist as WebAssembly. Each batch and each board has an instance, which is gone when they are."""
+
+    def __init__(self, learned: Netlist) -> None:
+        self.netlist, passes = run(learned, OPTIMISE_TWO_INPUT)
+        self._module = WasmModule(emit_wasm(self.netlist))
+        self.facts = Facts(
+            "simd128",
+            self.netlist.n_gates,
+            self.netlist.depth,
+            count_operations(self.netlist),
+            tuple(passes),
+            module=self._module,
+        )
+
+    def evaluate(self, bits: Bits) -> Bits:
+        return _evaluated(self.batch(bits))
+
+    def batch(self, bits: Bits) -> Batch:
+        packed = pack_items(check_bits(self.netlist, bits), WORDS)
+        shape = (len(packed), self.netlist.n_outputs, WORDS)
+        instance = WasmInstance(self._module)
+        (source, blocks), (to, out) = instance.arrays(packed.size, math.prod(shape))
+        blocks[:] = packed.ravel()
+        return _Blocks(
+            len(bits),
+            blocks.reshape(packed.shape),
+            out.reshape(shape),
+            lambda blocks, _, times: instance.eval_times(source, to, len(blocks), times),
+        )
+
+    def stepper(self, board: Bits, torus: bool) -> Stepper:
+        packed = pack_board(_check_stencil(self.netlist, board))
+        height, width = board.shape
+        instance = WasmInstance(self._module)
+        (rows_at, rows), (work, _) = instance.arrays(packed.size, instance.call("work_words", height, width))
+        rows[:] = packed.ravel()
+
+        def advance(rows: NDArray[np.uint64], steps: int) -> NDArray[np.uint64]:
+            instance.call("steps", rows_at, height, width, torus, steps, work)
+            return rows
+
+        return _Words(rows.reshape(packed.shape), width, advance)
 
 
 class CompiledStencil:
@@ -450,11 +499,15 @@ BACKENDS: dict[str, Callable[..., CircuitExecutable]] = {
     "c-naive": _c_naive,
     "c-portable": _c_portable,
     "c": _c,
+    "wasm": lambda learned, *_: WasmCircuit(learned),
 }
 
 
 # What a back end needs beside Python, as a function that raises ToolchainError where it is not there.
-_NEEDS: dict[str, Callable[[], object]] = dict.fromkeys(("c-naive", "c-portable", "c"), find_compiler)
+_NEEDS: dict[str, Callable[[], object]] = {
+    **dict.fromkeys(("c-naive", "c-portable", "c"), find_compiler),
+    "wasm": find_wasmtime,
+}
 
 
 def missing(backend: str) -> str | None:

@@ -58,6 +58,10 @@ def build_row(row: Row, learned: Learned, proof: Proof, timing: TimingConfig, fo
         row.source_file = f"{row.backend}.c"
         row.c_bytes = len(facts.source.encode())
         write_whole(folder / row.source_file, facts.source.encode())
+    if facts.module is not None:
+        row.compile_seconds, row.compile_cached = facts.module.compile_seconds, False
+        row.source_file = f"{row.backend}.wasm"
+        write_whole(folder / row.source_file, facts.module.code)
     return form
 
 

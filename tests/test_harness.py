@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import back_ends
 import pytest
 import yaml
 from rich.console import Console
@@ -22,7 +23,7 @@ from jobs.config import check
 from jobs.display import show
 from jobs.forms import ALL_BACKENDS
 from jobs.job import Request, run_job, source
-from jobs.store import job_key, training_key
+from jobs.store import finished, job_key, training_key
 from methods import METHODS
 from reports.record import Record
 from tasks import TASKS
@@ -64,8 +65,9 @@ def test_the_circuit_file_is_conways_rule(finished_job):
 def test_every_back_end_is_exact_and_timed_against_the_fastest_network(finished_job):
     _, record = only_job(finished_job[1])
     rows = {row.backend: row for row in record.rows}
-    assert set(rows) == {"nn-torch", "nn-jax", "numba", "c-naive", "c-portable", "c", "reference"}
-    for row in rows.values():
+    assert set(rows) == {"nn-torch", "nn-jax", "numba", "c-naive", "c-portable", "c", "wasm", "reference"}
+    assert {name for name, row in rows.items() if row.status == "skipped"} == back_ends.LACKING
+    for row in (row for name, row in rows.items() if name not in back_ends.LACKING):
         assert (row.status, row.exact, row.compiled_accuracy) == ("ok", True, 1.0)
         assert row.ns_per_item > 0
         assert row.ns_per_item_min <= row.ns_per_item
@@ -171,6 +173,23 @@ def test_without_a_compiler_the_other_rows_go_on_and_the_c_rows_say_how_to_get_o
     assert installed.returncode == 0, installed.stderr
     _, record = only_job(tmp_path / "r")
     assert {row.status for row in record.rows} == {"ok"}
+
+
+def test_without_wasmtime_its_row_says_how_to_get_it_and_is_made_once_it_is_there(tmp_path, monkeypatch):
+    pytest.importorskip("wasmtime", reason='pip install "gatebench[wasm]"')
+    config = compose([*(one for one in TINY if one != "backend=circuit"), "backend.names=[numpy,wasm]", f"runs_dir={tmp_path}"])
+    request = Request(config, job_key(config), "python harness.py", {}, source())
+    with monkeypatch.context() as uninstalled:
+        uninstalled.setitem(sys.modules, "wasmtime", None)
+        record = run_job(request)
+        assert (record.status, [row.status for row in record.rows]) == ("ok", ["ok", "skipped"])
+        assert 'pip install "gatebench[wasm]"' in record.row("wasm").reason
+        assert finished(config, request.key) is not None
+    assert finished(config, request.key) is None
+    record = run_job(request)
+    assert [row.status for row in record.rows] == ["ok", "ok"]
+    assert (tmp_path / request.key / record.row("wasm").source_file).read_bytes()[:4] == b"\0asm"
+    assert finished(config, request.key) is not None
 
 
 def test_a_compiler_that_fails_is_quoted_and_costs_only_its_rows(tmp_path):

@@ -4,6 +4,7 @@ They read the same twelve inputs, so that all rows are tried, and stand side by 
 asked once for all of them.
 """
 
+import back_ends
 import numpy as np
 import pytest
 
@@ -99,7 +100,7 @@ def test_every_pass_keeps_them_and_what_comes_out_is_proven(netlist, expected, p
     assert prove_equal(netlist, now).equal
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba", "c-portable", "c"])
+@pytest.mark.parametrize("backend", back_ends.parameters(["numpy", "numba", "c-portable", "c", "wasm"]))
 def test_every_back_end_gives_the_oracles_answers(netlist, expected, backend):
     assert_evaluates(BACKENDS[backend](netlist, 300), expected)
 

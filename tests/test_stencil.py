@@ -4,6 +4,7 @@ import ctypes
 import subprocess
 import sys
 
+import back_ends
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,8 +25,6 @@ WIDTHS = [1, 2, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 512, 513, 576, 10
 SHAPES = [(1, 1), (1, 5), (3, 3), (2, 65), (65, 2), (64, 64), (100, 37), (5, 127), (7, 129), (3, 512), (2, 1000)]
 GUARD = np.uint64(0x5AFE5AFE5AFE5AFE)
 GUARD_WORDS = 64
-C_BACKENDS = [name for name in BACKENDS if name.startswith("c")]
-OTHER_BACKENDS = [name for name in BACKENDS if not name.startswith("c")]
 
 RULES = {
     "busy": busy_stencil(),
@@ -129,7 +128,7 @@ def test_boards_that_are_cut_into_tiles_step_like_whole_ones(isa, torus):
 
 @pytest.mark.parametrize("torus", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", back_ends.ALL)
 def test_backend_steps_boards_of_every_shape(backend, shape, torus):
     assert_steps(BACKENDS[backend](busy_stencil(), SECONDS), busy_stencil(), drawn_board(shape), torus)
 
@@ -155,21 +154,21 @@ def test_c_steps_boards_around_the_ends_of_words_bands_and_blocks(isa, rule):
             assert_steps(circuit, RULES[rule], drawn_board(shape), torus, plan=(3,))
 
 
-@pytest.mark.parametrize("backend", C_BACKENDS)
+@pytest.mark.parametrize("backend", back_ends.IN_C)
 @settings(deadline=None, derandomize=True, max_examples=12)
 @given(netlist=stencils(), board=boards(), torus=st.booleans())
 def test_c_steps_drawn_stencils(backend, netlist, board, torus):
     assert_steps(BACKENDS[backend](netlist, SECONDS), netlist, board, torus)
 
 
-@pytest.mark.parametrize("backend", OTHER_BACKENDS)
+@pytest.mark.parametrize("backend", back_ends.NOT_IN_C)
 @settings(deadline=None, max_examples=50)
 @given(netlist=stencils(), board=boards(), torus=st.booleans())
 def test_backend_steps_drawn_stencils(backend, netlist, board, torus):
     assert_steps(BACKENDS[backend](netlist, SECONDS), netlist, board, torus)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", back_ends.ALL)
 def test_input_is_the_neighbour_at_its_place_in_reading_order(backend):
     """The gates keep the north-west cell (input 0) and the east one (input 5): a lone cell goes south-east, then west."""
     executable = BACKENDS[backend](Netlist.from_gates(9, [(0b1110, (0, 5))], [9]), SECONDS)
@@ -180,7 +179,7 @@ def test_input_is_the_neighbour_at_its_place_in_reading_order(backend):
     assert np.argwhere(stepper.board()).tolist() == [[1, 63], [2, 65]]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", back_ends.ALL)
 @pytest.mark.parametrize("torus", [True, False])
 def test_life_at_the_edge_wraps_on_a_torus_and_dies_otherwise(backend, torus):
     executable = BACKENDS[backend](Netlist.from_gates(9, [], [0]), SECONDS)  # every cell moves south-east
@@ -191,7 +190,7 @@ def test_life_at_the_edge_wraps_on_a_torus_and_dies_otherwise(backend, torus):
     assert np.argwhere(stepper.board()).tolist() == ([[0, 0]] if torus else [])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", back_ends.ALL)
 def test_stepper_keeps_the_callers_board(backend):
     board = drawn_board((5, 70))
     before = board.copy()
@@ -204,7 +203,7 @@ def test_stepper_keeps_the_callers_board(backend):
     np.testing.assert_array_equal(stepper.board(), stepped_one_by_one(busy_stencil(), board, True, 2))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", back_ends.ALL)
 def test_stepper_takes_boards_in_any_memory_layout(backend):
     executable = BACKENDS[backend](busy_stencil(), SECONDS)
     whole = drawn_board((20, 150))
@@ -212,7 +211,7 @@ def test_stepper_takes_boards_in_any_memory_layout(backend):
         assert_steps(executable, busy_stencil(), board, True, plan=(2,))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", back_ends.ALL)
 @pytest.mark.parametrize(
     "board",
     [np.zeros((0, 5), bool), np.zeros((5, 0), bool), np.zeros((3, 3), np.int64), np.zeros(9, bool), np.zeros((3, 3, 3), bool)],
@@ -222,7 +221,7 @@ def test_bad_board_is_refused(backend, board):
         BACKENDS[backend](busy_stencil(), SECONDS).stepper(board, torus=True)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", back_ends.ALL)
 @pytest.mark.parametrize(
     "netlist", [Netlist.from_gates(8, [], [0]), Netlist.from_gates(9, [], [0, 1]), Netlist.from_gates(9, [], [])]
 )

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import back_ends
 import numpy as np
 import pytest
 
@@ -44,7 +45,7 @@ WORK = {
 }
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", back_ends.ALL)
 @pytest.mark.parametrize("kind", WORK)
 def test_what_the_back_ends_compute_while_timed_is_right(kind, backend):
     work, netlist = WORK[kind]
