@@ -17,7 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from codegen.backends import BACKENDS, CompiledCircuit, compiler_flags, pipeline
+from codegen.backends import BACKENDS, CompiledCircuit, compiler_flags, missing, pipeline
 from codegen.circuit import Circuit
 from codegen.emit_c import LANES, emit_c
 from codegen.encoder import Encoder
@@ -34,7 +34,7 @@ SECONDS = 3600  # for one run of the compiler
 def forms(circuit: Circuit, with_naive: bool):
     """Each back end, and `c` forced to the other instruction sets: name to executable."""
     netlist, encoder = lowered(circuit), circuit.encoder or Encoder.of_bits(circuit.netlist.n_inputs)
-    names = ["c", "c-portable", "numba", *(["c-naive"] if with_naive else [])]
+    names = ["c", "c-portable", "numba", *(["wasm"] if missing("wasm") is None else []), *(["c-naive"] if with_naive else [])]
     found = {name: BACKENDS[name](netlist, SECONDS, encoder) for name in names}
     for isa in LANES:
         if isa not in ("c99", find_compiler().isa):
@@ -70,17 +70,17 @@ def show_circuit(path: Path, blocks: int, with_naive: bool, console: Console) ->
     table = Table(title=title, caption=caption, box=box.SIMPLE, pad_edge=False)
     references = ["c", *(["c-naive"] if with_naive else [])]
     ratios = [f"of {reference}" for reference in references]
-    for heading in ("form", "words", "gates", "gcc s", "packed", *ratios, "bytes", "one"):
+    for heading in ("form", "words", "gates", "compiled s", "packed", *ratios, "bytes", "one"):
         table.add_column(heading, justify="left" if heading in ("form", "words") else "right")
     for name, form in found.items():
         kinds = [kind for kind in ("packed", "numbers", "one") if f"{name} {kind}" in samples]
         ns = {kind: float(np.median(samples[f"{name} {kind}"].ns)) for kind in kinds}
-        library = form.facts.library
+        made = form.facts.library or form.facts.module
         table.add_row(
             name,
             form.facts.isa,
             str(form.facts.gates),
-            f"{library.compile_seconds:.1f}" if library else "",
+            f"{made.compile_seconds:.1f}" if made else "",
             f"{1e3 * N_ITEMS / ns['packed']:.2f}",
             *(f"{ratio(samples[f'{of} packed'], samples[f'{name} packed']).estimate:.3f}" for of in references),
             f"{1e3 * N_ITEMS / ns['numbers']:.2f}" if "numbers" in ns else "",

@@ -3,6 +3,7 @@
 The published comparison is the harness's own, interleaved and paired; this is for looking at one back end at a time.
 """
 
+import back_ends
 import numpy as np
 import pytest
 from networks import build as build_engine
@@ -49,7 +50,9 @@ def build(name, life, network, tables):
     return BACKENDS[name](discretise(network, tables), 60)
 
 
-@pytest.mark.parametrize("name", ["nn-torch", "nn-jax", "numba", "c-naive", "c-portable", "c", "reference"])
+@pytest.mark.parametrize(
+    "name", ["nn-torch", "nn-jax", "numba", "c-naive", "c-portable", "c", *back_ends.parameters(["wasm"]), "reference"]
+)
 def test_step(benchmark, name, life, learned):
     with pinned():
         form = build(name, life, *learned)
@@ -62,7 +65,7 @@ def test_step(benchmark, name, life, learned):
 
 
 @pytest.mark.parametrize("torus", [True, False], ids=["torus", "dead"])
-@pytest.mark.parametrize("name", ["c-naive", "c-portable", "c", "numba"])
+@pytest.mark.parametrize("name", back_ends.parameters(["c-naive", "c-portable", "c", "wasm", "numba"]))
 def test_many_steps_are_exact(name, torus, life, learned):
     form = build(name, life, *learned)
     rng = np.random.default_rng(0)
