@@ -24,8 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     complain = Console(stderr=True, highlight=False)
     records: list[Record] = []
+    options.unreadable = []
     for entry in read_all(options.runs):
         if isinstance(entry, RecordError):
+            options.unreadable.append(entry)
             complain.print(f"[yellow]skipped:[/] {entry}", markup=True, soft_wrap=True)
         else:
             records.append(entry)
@@ -70,11 +72,49 @@ def _show(tables: Iterable[RenderableType], sentences: Iterable[str] = ()) -> in
 
 
 def _show_leaderboard(options: argparse.Namespace, records: list[Record]) -> int:
+    if options.html is not None:
+        return _write_page(options, records)
     if options.format == "rich":
         standings = standings_of(records)
         return _show(leaderboard(standings, options.sort), failures(standings))
     sys.stdout.write(text(records, options.format, options.sort))
     return 0
+
+
+def _write_page(options: argparse.Namespace, records: list[Record]) -> int:
+    try:
+        from reports.html import write_page  # with what draws charts, which the tables do without
+    except ModuleNotFoundError as error:
+        raise _without(error) from error
+    try:
+        write_page(standings_of(records), options.unreadable, options.runs, options.html, options.sort or "accuracy")
+    except OSError as error:
+        raise ReportError(f"The page cannot be written: {error}") from error
+    print(options.html)
+    return 0
+
+
+def _plot(options: argparse.Namespace, records: list[Record]) -> int:
+    from reports.datasets import Datasets
+
+    try:
+        from reports.charts import CHARTS, THEMES, draw_file
+    except ModuleNotFoundError as error:
+        raise _without(error) from error
+    if options.chart not in CHARTS:
+        raise ReportError(f"There is no chart {options.chart!r}. Choices: {', '.join(CHARTS)}.")
+    data = Datasets(standings_of(records), options.runs, options.sort or "accuracy")
+    try:
+        draw_file(data, CHARTS[options.chart], options.file, THEMES[options.theme], options.width)
+    except (ValueError, OSError) as error:
+        raise ReportError(f"The picture cannot be written: {error}") from error
+    print(options.file)
+    return 0
+
+
+def _without(error: ModuleNotFoundError) -> ReportError:
+    """What to install, where a library is missing."""
+    return ReportError(f"Charts need {error.name}, which is not installed: pip install 'gatebench[report]'.")
 
 
 def _show_job(options: argparse.Namespace, records: list[Record]) -> int:
@@ -142,6 +182,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COLUMN",
         help=f"order of the lines, numbers from the largest: {', '.join(FIGURES)}; of csv and json any of their columns",
     )
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="the leaderboard with charts and what is behind it, as one file for a browser",
+    )
     parser.set_defaults(action=_show_leaderboard)
     commands = parser.add_subparsers(title="commands")
 
@@ -161,6 +207,13 @@ def _parser() -> argparse.ArgumentParser:
     life.add_argument("--width", type=int, default=96, help="cells (default: %(default)s)")
     life.add_argument("--steps", type=int, default=100, help="generations (default: %(default)s)")
     life.set_defaults(action=_show_life)
+
+    plot = commands.add_parser("plot", parents=[common], help="a chart of the page as a picture")
+    plot.add_argument("file", type=Path, metavar="FILE", help="what to write: .svg or .png")
+    plot.add_argument("--chart", default="pareto", metavar="NAME", help="which one (default: %(default)s)")
+    plot.add_argument("--theme", choices=("light", "dark"), default="light", help="its colours (default: %(default)s)")
+    plot.add_argument("--width", type=int, default=640, help="of what is within its axes, in pixels (default: %(default)s)")
+    plot.set_defaults(action=_plot)
 
     published = commands.add_parser("publish", parents=[common], help="put jobs' records into reports/published")
     published.add_argument("keys", nargs="+", metavar="KEY", help="the job's key or its beginning")

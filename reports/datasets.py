@@ -1,0 +1,232 @@
+"""What pages and pictures are made from: the leaderboard's lines and what belongs to them, as plain lists that JSON can hold.
+
+A dataset is a list of dicts, one a mark of a picture. `lines` has one for each method as configured, task, machine and number of
+threads; the others refer to it by `line`, its index. Absent values are None. Numbers are rounded to what a picture shows.
+"""
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from reports.configuration import Settings
+from reports.record import Record, Row
+from reports.standings import FIGURES, Place, Standing, Standings
+from reports.standings import lines as lines_of
+from reports.statistics import ratio
+
+Line = dict[str, Any]
+Dataset = list[dict[str, Any]]
+
+REFERENCE = "reference"
+NETWORK = "nn"  # the faster of a job's neural-network rows
+CURVE = "curve.csv"
+POINTS = 40_000  # of all training curves together, and
+POINTS_OF_CURVE = 8, 80  # of one at least and at most
+_DIGITS = 5
+
+
+class Datasets:
+    """Of standings. runs: the folder of jobs, which has the curves. sort: of reports.standings.lines. Raises ColumnError.
+
+    lines: by task, machine and threads, and then in this order. timings: a line and back end, over seeds. curves: a job, with a
+    list of steps and the soft and hard validation accuracies at them. kinds: a line, layer and kind of gate. batches: a line,
+    back end and number of items that are given at once.
+    """
+
+    def __init__(self, standings: Standings, runs: Path, sort: str = "accuracy") -> None:
+        self.standings: list[Standing] = []
+        self.lines: Dataset = []
+        for place, here in sorted(standings.items(), key=lambda entry: (entry[0].task, entry[0].machine, entry[0].threads)):
+            for found in lines_of(here, sort):
+                self.standings.append(found["of"])
+                self.lines.append({"line": len(self.lines), **_line(place, found)})
+        _name(self.lines)
+        of = list(enumerate(self.standings))
+        self.timings: Dataset = [found for line, one in of for found in _timings(line, one)]
+        self.kinds: Dataset = [found for line, one in of for found in _kinds(line, one)]
+        self.batches: Dataset = [found for line, one in of for found in _batches(line, one)]
+        n_jobs = sum(len(one.jobs) for one in self.standings)
+        least, most = POINTS_OF_CURVE
+        n_points = min(most, max(least, POINTS // max(1, n_jobs)))
+        self.curves: Dataset = [found for line, one in of for found in _curves(line, one, runs, n_points)]
+        for timing in self.timings:
+            self.lines[timing["line"]]["speeds"][timing["backend"]] = timing["items_per_second"]
+
+    @property
+    def backends(self) -> list[str]:
+        """Those that were timed, in the order in which jobs have them."""
+        return list(dict.fromkeys(timing["backend"] for timing in self.timings))
+
+    def named(self) -> dict[str, Dataset]:
+        return {name: getattr(self, name) for name in ("lines", "timings", "curves", "kinds", "batches")}
+
+
+def _line(place: Place, found: dict[str, Any]) -> Line:
+    """found: of reports.standings.lines."""
+    standing: Standing = found["of"]
+    jobs = list(standing.jobs.values())
+    newest = max(jobs, key=lambda job: job.date)
+    speeds = sorted(1e9 / row.ns_per_item for row in standing.fastest if row.ns_per_item)
+    line = {
+        "label": found["label"],
+        "task": place.task,
+        "machine": place.machine,
+        "threads": place.threads,
+        "item": next((job.item for job in jobs if job.item), None),
+        "jobs": len(jobs),
+        "status": _status(jobs),
+        **{name: found[name] for name in FIGURES if not name.endswith("_items_per_second")},  # these are in speeds
+        "items_low": speeds[0] if speeds else None,
+        "items_high": speeds[-1] if speeds else None,
+        "key": newest.key,
+        "commit": newest.commit and newest.commit[:10],
+        "command": newest.command,
+    }
+    return {name: rounded(value) for name, value in line.items()} | {"speeds": {}}
+
+
+def _status(jobs: list[Record]) -> str:
+    """ok if all are, else the commonest of what else became of them."""
+    others = Counter(job.status for job in jobs if job.status != "ok")
+    return others.most_common(1)[0][0] if others else "ok"
+
+
+def _name(lines: Dataset) -> None:
+    """Give each line a name of its own: its label, with as much of where it stands as tells it from the others."""
+    apart = [name for name in ("task", "machine", "threads") if len({line[name] for line in lines}) > 1]
+    for line in lines:
+        place = [f"{line[name]} threads" if name == "threads" else line[name] for name in apart]
+        line["name"] = ", ".join([line["label"], *place])
+    taken: Counter[str] = Counter()
+    for line in lines:
+        taken[line["name"]] += 1
+        if taken[line["name"]] > 1:
+            line["name"] += f" ({taken[line['name']]})"
+
+
+def _rows_of(standing: Standing) -> dict[str, list[tuple[Record, Row]]]:
+    """By back end; of a job's neural-network rows the fastest one, as NETWORK."""
+    found: dict[str, list[tuple[Record, Row]]] = {}
+    for job in standing.jobs.values():
+        networks = [row for row in job.rows if row.backend.startswith(f"{NETWORK}-") and row.ns_per_item]
+        if networks:
+            found.setdefault(NETWORK, []).append((job, min(networks, key=lambda row: row.ns_per_item or 0)))
+        for row in job.rows:
+            if row.status == "ok" and not row.backend.startswith(f"{NETWORK}-"):
+                found.setdefault(row.backend, []).append((job, row))
+    return found
+
+
+def _timings(line: int, standing: Standing) -> Iterator[dict[str, Any]]:
+    """Medians over seeds; ratios as the leaderboard has them."""
+    for backend, pairs in _rows_of(standing).items():
+        rows = [row for _, row in pairs]
+        timed = [row for row in rows if row.ns_per_item]
+        if not timed:
+            continue
+        ns = _median(row.ns_per_item for row in timed)
+        compared = [row for row in timed if row.ratio and backend != NETWORK]
+        middle, low, high = (
+            ratio([row.ratio for row in compared if row.ratio], compared[0].ratio_low, compared[0].ratio_high)
+            if compared
+            else (None, None, None)
+        )
+        found = {
+            "line": line,
+            "backend": backend,
+            "seeds": len(timed),
+            "items_per_second": 1e9 / ns if ns else None,
+            "ns_per_item": ns,
+            "gates": _median(row.gates for row in rows) if backend not in (NETWORK, REFERENCE) else None,
+            "compile_seconds": _median(row.compile_seconds for row in rows) if backend != NETWORK else None,
+            "ratio": middle,
+            "ratio_low": low,
+            "ratio_high": high,
+            "as_c": any(row.versus_c == "~" for row in timed),
+        }
+        yield {name: rounded(value) for name, value in found.items()}
+
+
+def _kinds(line: int, standing: Standing) -> Iterator[dict[str, Any]]:
+    """The mean over seeds of how many gates of a layer, counted from 1, are of a kind."""
+    trained = [job.training for job in standing.jobs.values() if job.training and job.training.gate_types]
+    for layer in range(max((len(one.gate_types) for one in trained), default=0)):
+        counts: Counter[str] = Counter()
+        for one in trained:
+            counts.update(one.gate_types[layer] if layer < len(one.gate_types) else {})
+        for kind, count in counts.items():
+            yield {"line": line, "layer": layer + 1, "kind": kind, "gates": rounded(count / len(trained))}
+
+
+def _batches(line: int, standing: Standing) -> Iterator[dict[str, Any]]:
+    """End to end for a few items, and of packed bits for all that are timed."""
+    for backend, pairs in _rows_of(standing).items():
+        times: dict[tuple[int, bool], list[float]] = {}
+        for _, row in pairs:
+            for n_items, ns in row.few_items_ns.items():
+                times.setdefault((int(n_items), False), []).append(ns)
+            whole = row.end_to_end_ns_per_item
+            if row.few_items_ns and whole and row.items_timed:
+                times.setdefault((row.items_timed, True), []).append(whole)
+        for (batch, every), found in sorted(times.items()):
+            yield {"line": line, "backend": backend, "batch": batch, "ns": rounded(median(found)), "all": every}
+
+
+def _curves(line: int, standing: Standing, runs: Path, n_points: int) -> Iterator[dict[str, Any]]:
+    for seed, job in standing.jobs.items():
+        readings = _readings(runs / job.key / CURVE)
+        if readings:
+            thin = _thinned(readings, n_points)
+            step, soft, hard = ([rounded(reading[i], 4) for reading in thin] for i in range(3))
+            yield {"line": line, "seed": seed, "step": step, "soft": soft, "hard": hard}
+
+
+def _readings(path: Path) -> list[tuple[float, float | None, float | None]]:
+    """Step, soft and hard accuracy of each; none where there is no such file or it is not of this form."""
+    try:
+        with path.open(newline="") as file:
+            lines = csv.reader(file)
+            header = next(lines, [])
+            at = [header.index(name) for name in ("step", "soft_accuracy", "hard_accuracy")]
+            return [(float(line[at[0]]), _number(line[at[1]]), _number(line[at[2]])) for line in lines]
+    except (OSError, ValueError, IndexError):
+        return []
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _thinned(readings: list[Any], n_points: int) -> list[Any]:
+    """The first, the last and as many between them, evenly."""
+    if len(readings) <= n_points:
+        return readings
+    return [readings[round(i * (len(readings) - 1) / (n_points - 1))] for i in range(n_points)]
+
+
+def rounded(value: Any, digits: int = _DIGITS) -> Any:
+    """Numbers that are not whole to so many digits, None for those that are not finite; other values as they are."""
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    return int(value) if value.is_integer() and abs(value) < 2**53 else float(f"{value:.{digits}g}")
+
+
+def common_settings(standings: Iterable[Standing]) -> dict[str, Settings]:
+    """By method the settings that all of its lines share."""
+    found: dict[str, Settings] = {}
+    for one in standings:
+        shared = found.setdefault(one.method, dict(one.settings))
+        for name in [name for name, value in shared.items() if one.settings.get(name) != value]:
+            del shared[name]
+    return found
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return median(found) if found else None
