@@ -1,6 +1,7 @@
 """python -m reports: the results of jobs as a table, as data or as pictures."""
 
 import argparse
+import gc
 import sys
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -222,4 +223,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    gc.disable()  # thousands of records are many objects to look through again and again, and all are needed until the end
     sys.exit(main())

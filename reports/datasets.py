@@ -24,7 +24,7 @@ Dataset = list[dict[str, Any]]
 REFERENCE = "reference"
 NETWORK = "nn"  # the faster of a job's neural-network rows
 CURVE = "curve.csv"
-POINTS = 40_000  # of all training curves together, and
+POINTS = 24_000  # of all training curves together, and
 POINTS_OF_CURVE = 8, 80  # of one at least and at most
 _DIGITS = 5
 
@@ -178,34 +178,23 @@ def _batches(line: int, standing: Standing) -> Iterator[dict[str, Any]]:
 
 def _curves(line: int, standing: Standing, runs: Path, n_points: int) -> Iterator[dict[str, Any]]:
     for seed, job in standing.jobs.items():
-        readings = _readings(runs / job.key / CURVE)
+        readings = _readings(runs / job.key / CURVE, n_points)
         if readings:
-            thin = _thinned(readings, n_points)
-            step, soft, hard = ([rounded(reading[i], 4) for reading in thin] for i in range(3))
+            step, soft, hard = ([rounded(reading[i], 4) for reading in readings] for i in range(3))
             yield {"line": line, "seed": seed, "step": step, "soft": soft, "hard": hard}
 
 
-def _readings(path: Path) -> list[tuple[float, float | None, float | None]]:
-    """Step, soft and hard accuracy of each; none where there is no such file or it is not of this form."""
+def _readings(path: Path, n_points: int) -> list[list[float | None]]:
+    """Step, soft and hard accuracy of the first reading, the last and as many between them, evenly; none where there is no such
+    file or it is not of this form."""
     try:
-        with path.open(newline="") as file:
-            lines = csv.reader(file)
-            header = next(lines, [])
-            at = [header.index(name) for name in ("step", "soft_accuracy", "hard_accuracy")]
-            return [(float(line[at[0]]), _number(line[at[1]]), _number(line[at[2]])) for line in lines]
+        header, *lines = path.read_text().splitlines()
+        if len(lines) > n_points:
+            lines = [lines[round(i * (len(lines) - 1) / (n_points - 1))] for i in range(n_points)]
+        at = [header.split(",").index(name) for name in ("step", "soft_accuracy", "hard_accuracy")]
+        return [[float(cells[i]) if cells[i] else None for i in at] for cells in csv.reader(lines)]
     except (OSError, ValueError, IndexError):
         return []
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None
-
-
-def _thinned(readings: list[Any], n_points: int) -> list[Any]:
-    """The first, the last and as many between them, evenly."""
-    if len(readings) <= n_points:
-        return readings
-    return [readings[round(i * (len(readings) - 1) / (n_points - 1))] for i in range(n_points)]
 
 
 def rounded(value: Any, digits: int = _DIGITS) -> Any:

@@ -25,7 +25,7 @@ from codegen.cache import cache_dir
 from codegen.whole_file import write_whole
 from reports.charts import CHARTS, FONT, MOST_LINES, THEMES, config, specs
 from reports.configuration import Settings
-from reports.datasets import Datasets, Line, common_settings, rounded
+from reports.datasets import Dataset, Datasets, Line, common_settings, rounded
 from reports.environment import commit
 from reports.record import Record, RecordError
 from reports.standings import Standing, Standings, failures
@@ -90,12 +90,11 @@ _FORMS: dict[str, Callable[[Any, Line], str]] = {
 def _columns(backends: Sequence[str]) -> list[Column]:
     """All that there may be, from left to right; the line's label stands before them."""
     per_second = "Items a second of this back end, median over seeds"
+    against = "Fastest form against the fastest neural-network row of its job"
     speeds = [Column(f"speeds.{name}", name, "items a second", per_second, "quantity") for name in backends]
     return [
-        Column("pareto", "best", "line", "No other line of the task has more accuracy, fewer gates and more speed", "mark"),
+        Column("pareto", "best", "line", "No other line of its table has more accuracy, fewer gates and more speed", "mark"),
         Column("task", "task", "line", "What is learned"),
-        Column("machine", "machine", "line", "Times of different machines are never taken together"),
-        Column("threads", "threads", "line", "Threads that it was timed on", "count"),
         Column("seeds", "seeds", "line", "Jobs with a result, of those that there are", "seeds"),
         Column("accuracy", "mean", "accuracy, %", "Of what the job ends in: mean over seeds with its 95 % interval", "mean"),
         Column("worst", "worst", "accuracy, %", "Of the worst seed", "worst"),
@@ -105,19 +104,15 @@ def _columns(backends: Sequence[str]) -> list[Column]:
         Column("gap", "gap", "accuracy, %", "Soft less hard accuracy, in points", "percent"),
         Column("gates_learned", "learned", "gates", "As trained, median over seeds", "count"),
         Column("gates_compiled", "compiled", "gates", "Of the circuit that runs, median over seeds", "count"),
+        Column("ratio_vs_nn", "× nn", "speed-up", f"{against}, geometric mean over seeds", "figure"),
+        Column("ratio_low", "95 %", "speed-up", "Of the speed-up: over seeds, or of a single seed's own measurement", "between"),
+        Column("noise_floor", "noise", "speed-up", "By how much a second copy of the same library differs", "noise"),
+        *speeds,
         Column("parameters", "parameters", "training", "Numbers that were trained", "count"),
         Column("train_seconds", "seconds", "training", "Of the training loop, median over seeds", "quantity"),
         Column("compile_seconds", "seconds", "compiling", "To compile, median over seeds", "quantity"),
-        *speeds,
-        Column(
-            "ratio_vs_nn",
-            "× nn",
-            "speed-up",
-            "Fastest form against the fastest neural-network row of its job, geometric mean",
-            "figure",
-        ),
-        Column("ratio_low", "95 %", "speed-up", "Of the speed-up: over seeds, or of a single seed's own measurement", "between"),
-        Column("noise_floor", "noise", "speed-up", "By how much a second copy of the same library differs", "noise"),
+        Column("machine", "machine", "timed on", "Times of different machines are never taken together"),
+        Column("threads", "threads", "timed on", "Nor are those of different numbers of threads", "count"),
     ]
 
 
@@ -166,53 +161,51 @@ def page(standings: Standings, unreadable: Sequence[RecordError], runs: Path, so
 def page_data(data: Datasets) -> dict[str, Any]:
     """What the page's scripts know.
 
-    datasets: those of reports.datasets. specs, themes, charts: of the charts. common: by method the settings that all of its
-    lines share. details: for each line the settings of its own, and its jobs; these refer to environments and states (of back
-    ends) by index, because many are the same.
+    datasets: those of reports.datasets and `jobs`, by columns (see packed). specs, themes, charts: of the charts. shared: by
+    method the settings that all of its lines have. settings: for each line those of its own.
     """
     shared = common_settings(data.standings)
-    environments: dict[str, int] = {}
-    states: dict[str, int] = {}
-    details = [
-        {
-            "settings": _own(one, shared[one.method]),
-            "jobs": [_job(job, environments, states) for job in one.jobs.values()],
-        }
-        for one in data.standings
-    ]
+    jobs = [{"line": line, **_job(job)} for line, one in enumerate(data.standings) for job in one.jobs.values()]
     return {
-        "datasets": data.named(),
+        "datasets": {name: packed(rows) for name, rows in (*data.named().items(), ("jobs", jobs))},
         "specs": specs(data),
         "themes": {name: config(theme) for name, theme in THEMES.items()},
         "charts": {
-            name: {
-                field: value
-                for field, value in vars(chart).items()
-                if field in ("title", "dataset", "columns", "each", "positive")
-            }
+            name: {field: getattr(chart, field) for field in ("title", "dataset", "columns", "each", "positive")}
             for name, chart in CHARTS.items()
         },
         "mostLines": MOST_LINES,
-        "common": shared,
-        "details": details,
-        "environments": [json.loads(text) for text in environments],
-        "states": [json.loads(text) for text in states],
+        "shared": shared,
+        "settings": [_own(one, shared[one.method]) for one in data.standings],
     }
+
+
+def packed(rows: Dataset) -> dict[str, Any]:
+    """Columns by name, without what takes a page's room: names in each row, and texts, lists or dicts that come again and again.
+    A column is a list, or `of`, what there is, and `at`, where in it each row's value is."""
+    return {name: _packed([row.get(name) for row in rows]) for name in dict.fromkeys(name for row in rows for name in row)}
+
+
+def _packed(values: list[Any]) -> list[Any] | dict[str, list[Any]]:
+    if not any(isinstance(value, str | list | dict) for value in values):
+        return values
+    where: dict[str, int] = {}
+    at = [where.setdefault(json.dumps(value), len(where)) for value in values]
+    return {"of": [json.loads(text) for text in where], "at": at} if 2 * len(where) <= len(values) else values
 
 
 def _own(standing: Standing, shared: Settings) -> Settings:
     return {name: value for name, value in standing.settings.items() if name not in shared}
 
 
-def _job(job: Record, environments: dict[str, int], states: dict[str, int]) -> dict[str, Any]:
+def _job(job: Record) -> dict[str, Any]:
     training = job.training
-    facts = {name: job.environment.get(name) for name in _ENVIRONMENT}
-    of_rows = [
-        _index(states, {"backend": row.backend, "status": row.status, "exact": row.exact, "checked": row.items_checked,
-                        "isa": row.isa, "reason": row.reason and _short(row.reason)})
+    states = [
+        {"backend": row.backend, "status": row.status, "exact": row.exact, "checked": row.items_checked, "isa": row.isa,
+         "reason": row.reason and _short(row.reason)}
         for row in job.rows
     ]  # fmt: skip
-    found = {
+    return {
         "seed": job.seed,
         "key": job.key,
         "status": job.status,
@@ -226,15 +219,9 @@ def _job(job: Record, environments: dict[str, int], states: dict[str, int]) -> d
         "command": job.command,
         "reason": job.reason and _short(job.reason),
         "forced": job.conditions.forced if job.conditions else None,
-        "environment": _index(environments, facts),
-        "rows": of_rows,
+        "environment": {name: job.environment.get(name) for name in _ENVIRONMENT},
+        "rows": states,
     }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _index(known: dict[str, int], value: dict[str, Any]) -> int:
-    """Where a value is among those that are known, after them if it is not."""
-    return known.setdefault(json.dumps(value), len(known))
 
 
 def _origin(data: Datasets, runs: Path) -> dict[str, Any]:

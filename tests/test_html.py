@@ -4,10 +4,13 @@ in a browser."""
 import json
 import re
 import shutil
+import sys
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reports.datasets import POINTS, POINTS_OF_CURVE, Datasets, rounded
 from reports.publish import PUBLISHED
@@ -16,13 +19,18 @@ from reports.standings import standings_of
 from tests.conftest import run_reports
 from tests.test_standings import timed
 
-pytest.importorskip("altair", reason="the extra report is not installed")
-from reports import charts, html
+alt = pytest.importorskip("altair", reason="the extra report is not installed")
+from reports import charts, html  # noqa: E402
 
 MOST_BYTES = 3_000_000
 HOSTILE = (
     """</script><script>document.title="hacked"</script><img src=x onerror="document.title='hacked'"> & "quoted" <!-- {{ 7*7 }}"""
 )
+
+
+def unpacked(columns):
+    values = [column if isinstance(column, list) else [column["of"][i] for i in column["at"]] for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 class Page(HTMLParser):
@@ -52,6 +60,7 @@ class Page(HTMLParser):
         if not self.open or self.open[-1][0] in ("script", "style"):
             if self.open and self.open[-1][1].get("id") == "data":
                 self.data = json.loads(data)
+                self.data["datasets"] = {name: unpacked(columns) for name, columns in self.data["datasets"].items()}
             return
         self.text.append(data)
         if {"td", "th"} & {tag for tag, _ in self.open}:
@@ -186,6 +195,11 @@ def test_curves_are_thinned_so_that_many_jobs_fit(tmp_path):
         assert (curve["step"][0], curve["step"][-1], curve["hard"][0]) == (0, steps[-1], None)
 
 
+@given(st.lists(st.fixed_dictionaries({"a": st.sampled_from(["x", "y", None]), "b": st.integers() | st.just([1, 2])})))
+def test_what_is_packed_is_unpacked_the_same(rows):
+    assert unpacked(json.loads(json.dumps(html.packed(rows)))) == rows
+
+
 def test_numbers_that_json_does_not_know_are_blank():
     assert [rounded(value) for value in (float("nan"), float("inf"), 1.0, 1.234567, 3, "x", None)] == [
         None, None, 1, 1.2346, 3, "x", None,
@@ -221,11 +235,18 @@ def test_a_folder_that_is_not_there_says_so(tmp_path):
 
 @pytest.mark.parametrize("arguments", [["--html", "o.html"], ["plot", "o.svg"]])
 def test_a_missing_library_is_named_with_what_to_install(tmp_path, monkeypatch, arguments):
-    for name in ("reports.charts", "reports.html", "altair"):
-        monkeypatch.setitem(__import__("sys").modules, name, None)
+    for name in ("reports.charts", "reports.html"):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "altair", None)
     done = run_reports("--runs", str(PUBLISHED), *arguments, cwd=tmp_path)
     assert done.returncode == 1
-    assert "pip install 'gatebench[report]'" in done.stderr
+    assert "Charts need altair, which is not installed: pip install 'gatebench[report]'." in done.stderr
+
+
+def test_every_chart_is_of_the_schema_of_vega_lite():
+    scales = charts.Scales(["dlgn"], ["c", "reference"], ["xor"])
+    for chart in charts.CHARTS.values():
+        alt.Chart.from_dict(chart.spec(scales) | {"datasets": {}}, validate=True)
 
 
 def test_charts_are_drawn_as_pictures(tmp_path):

@@ -47,14 +47,13 @@
     return button;
   }
 
-  const percent = (value) => (value === undefined ? null : `${(100 * value).toFixed(2)} %`);
+  const percent = (value) => (value === null ? null : `${(100 * value).toFixed(2)} %`);
   const told = (value) => (value !== null && typeof value === "object"
     ? Object.entries(value).filter(([, part]) => part !== null).map(([name, part]) => `${Array.isArray(value) ? "" : `${name} `}${told(part)}`).join(", ")
     : String(value));
 
   function ofJob(job) {
-    const states = job.rows.map((index) => data.states[index]);
-    const environment = data.environments[job.environment];
+    const { environment, rows: states } = job;
     const notes = [job.reason, ...states.map((state) => state.reason && `${state.backend}: ${state.reason}`),
       job.forced ? "Timed on a busy machine: do not quote these times." : null].filter(Boolean);
     return element("details", [
@@ -64,16 +63,15 @@
       states.length ? table(["back end", "status", "exact", "items checked", "built for"], states.map((state) => [
         state.backend, state.status, state.exact === null ? null : state.exact ? "yes" : "no", state.checked, state.isa])) : "",
       facts([["date", job.date], ["soft accuracy", percent(job.soft)], ["hard accuracy", percent(job.hard)], ["steps", job.steps],
-        ["seconds of training", job.seconds], ["commit", job.commit], ["changed sources", job.dirty === undefined ? "unknown" : job.dirty ? "yes" : "no"],
+        ["seconds of training", job.seconds], ["commit", job.commit], ["changed sources", job.dirty === null ? "unknown" : job.dirty ? "yes" : "no"],
         ...Object.entries(environment).filter(([, value]) => value !== null).map(([name, value]) => [name.replace("_", " "), told(value)])]),
     ], { class: "job" });
   }
 
   function open(line) {
-    const detail = data.details[line.line];
     const timings = data.datasets.timings.filter((timing) => timing.line === line.line);
-    const settings = Object.entries({ ...data.common[line.method], ...detail.settings });
-    const jobs = detail.jobs.map(ofJob);
+    const settings = Object.entries({ ...data.shared[line.method], ...data.settings[line.line] });
+    const jobs = data.datasets.jobs.filter((job) => job.line === line.line).map(ofJob);
     document.getElementById("drawer-title").textContent = line.name;
     drawer.querySelector(".body").replaceChildren(
       element("h3", "To make it again"),

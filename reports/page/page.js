@@ -3,6 +3,7 @@
 // Gatebench.whenShown(callback), which is called with the lines that are shown, in the order of the leaderboard.
 const Gatebench = (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
+  for (const [name, columns] of Object.entries(data.datasets)) data.datasets[name] = unpacked(columns);
   const form = document.getElementById("filters");
   const lines = data.datasets.lines;
   const words = new Map(lines.map((line) => [
@@ -10,6 +11,13 @@ const Gatebench = (() => {
   ]));
   const callbacks = [];
   let order = lines;
+
+  // Rows of what reports.html.packed made columns of.
+  function unpacked(columns) {
+    const names = Object.keys(columns);
+    const values = Object.values(columns).map((column) => (Array.isArray(column) ? column : column.at.map((i) => column.of[i])));
+    return Array.from(values[0] ?? [], (_, row) => Object.fromEntries(names.map((name, i) => [name, values[i][row]])));
+  }
 
   function isShown(line) {
     const { task, method, text } = form.elements;
