@@ -108,3 +108,17 @@ def copied_input(table, arity):
         if table == variable(position, arity):
             return position
     return -1
+
+
+def kind_of(table: int, arity: int) -> str:
+    """What kind of function a table is: constant, pass-through and inverter for functions of no or one input; for those of two
+    and/or and xor, inverted inputs and outputs not distinguished; for more "n inputs", by how many the function really reads."""
+    used = [position for position in range(arity) if depends_on(np.uint64(table), arity, position)]
+    if not used:
+        return "constant"
+    if len(used) == 1:
+        return "pass-through" if table == int(variable(used[0], arity)) else "inverter"
+    if len(used) > 2:
+        return f"{len(used)} inputs"
+    ones = int(table).bit_count() >> (arity - 2)  # of the function's own four rows
+    return "xor" if ones == 2 else "and/or"

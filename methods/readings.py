@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.truth_table import depends_on, variable
+from codegen.truth_table import kind_of, variable
 from methods.multilinear import rows_of_tables
 from methods.network import Network, Parameters
 from methods.relaxations import RELAXATIONS
@@ -35,21 +35,7 @@ def mean_entropy(tables: NDArray[np.float64]) -> float:
 
 def gate_types(network: Network, tables: NDArray[np.uint64]) -> list[dict[str, int]]:
     """What each layer's gates are, one dict a layer from a kind's name to its number of gates; tables: uint64 (param,).
-
-    Kinds: constant, pass-through and inverter for functions of no or one input; for those of two and, or and xor, inverted
-    inputs and outputs not distinguished; for more "n inputs", by how many the function really reads.
+    Kinds: see codegen.truth_table.kind_of.
     """
-    kinds = {int(table): _kind(int(table), network.arity) for table in np.unique(tables)}
+    kinds = {int(table): kind_of(int(table), network.arity) for table in np.unique(tables)}
     return [dict(Counter(kinds[int(table)] for table in tables[layer.param]).most_common()) for layer in network.layers]
-
-
-def _kind(table: int, arity: int) -> str:
-    used = [position for position in range(arity) if depends_on(np.uint64(table), arity, position)]
-    if not used:
-        return "constant"
-    if len(used) == 1:
-        return "pass-through" if table == int(variable(used[0], arity)) else "inverter"
-    if len(used) > 2:
-        return f"{len(used)} inputs"
-    ones = int(table).bit_count() >> (arity - 2)  # of the function's own four rows
-    return "xor" if ones == 2 else "and/or"

@@ -144,6 +144,24 @@ def _show_life(options: argparse.Namespace, records: list[Record]) -> int:
     return 0
 
 
+def _show_circuit(options: argparse.Namespace, records: list[Record]) -> int:
+    try:
+        from reports.inside import pictures
+    except ModuleNotFoundError as error:
+        raise _without(error) from error
+    from codegen.circuit import Circuit, CircuitFileError
+
+    record = _one([record for record in records if record.circuit_file], options.run)
+    folder = options.output or options.runs / record.key / "pictures"
+    try:
+        circuit = Circuit.load(options.runs / record.key / str(record.circuit_file))
+        written, said = pictures(circuit, folder)
+    except (CircuitFileError, OSError) as error:
+        raise ReportError(str(error)) from error
+    print("\n".join([*map(str, written), *said]))
+    return 0
+
+
 def _publish(options: argparse.Namespace, records: list[Record]) -> int:
     for key in options.keys:
         try:
@@ -215,6 +233,11 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("--theme", choices=("light", "dark"), default="light", help="its colours (default: %(default)s)")
     plot.add_argument("--width", type=int, default=640, help="of what is within its axes, in pixels (default: %(default)s)")
     plot.set_defaults(action=_plot)
+
+    circuit = commands.add_parser("circuit", parents=[common], help="pictures of what is inside a learned circuit")
+    circuit.add_argument("run", nargs="?", metavar="KEY", help="the job's key or its beginning (default: the newest circuit)")
+    circuit.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to (default: the job's folder)")
+    circuit.set_defaults(action=_show_circuit)
 
     published = commands.add_parser("publish", parents=[common], help="put jobs' records into reports/published")
     published.add_argument("keys", nargs="+", metavar="KEY", help="the job's key or its beginning")
