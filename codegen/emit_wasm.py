@@ -34,9 +34,10 @@ from codegen.wasm import I32, I64, PAGE, V128, Function, Local, Value, constant,
 WORDS = 2  # of a signal in a block
 _BYTES = 8 * WORDS
 
-# Gates of a function. Of 54,452 gates of MNIST, one Cranelift took 0.5, 0.6, 0.6, 0.8 and 1.2 s for functions of 100, 200, 400,
-# 1,000 and 2,000, which gave 4.2, 3.8, 3.6, 3.0 and 2.4 million images a second; the module had 834 to 677 kB.
-CHUNK = 200
+# Gates of a function. 54,452 gates of MNIST in functions of 100, 200, 400, 1,000 and 2,000 took Cranelift 0.5, 0.6, 0.6, 0.8 and
+# 1.2 s and gave 4.2, 3.8, 3.6, 3.0 and 2.4 million images a second; Chromium 156, which compiles each function anew when it
+# has run for a while, gave 0.8, 1.0, 3.7, 4.3 and 3.9 on a busy machine. The module had 834 to 677 kB.
+CHUNK = 400
 _AT_ONCE = 4  # blocks for which a function is called before the next one is: as many as have 512 items
 _BLOCK_ROWS = 256  # rows of a column that are stepped before the next column, whose cells are in the same lines of the cache
 
