@@ -165,7 +165,7 @@ def _show_circuit(options: argparse.Namespace, records: list[Record]) -> int:
 def _publish(options: argparse.Namespace, records: list[Record]) -> int:
     for key in options.keys:
         try:
-            print(publish(_one(records, key), options.runs))
+            print(publish(_one(records, key), options.runs, circuit=options.circuit))
         except (ValueError, OSError) as error:
             raise ReportError(f"Not published: {error}") from error
     return 0
@@ -241,6 +241,7 @@ def _parser() -> argparse.ArgumentParser:
 
     published = commands.add_parser("publish", parents=[common], help="put jobs' records into reports/published")
     published.add_argument("keys", nargs="+", metavar="KEY", help="the job's key or its beginning")
+    published.add_argument("--circuit", action="store_true", help="with the circuit, however large (small ones always are)")
     published.set_defaults(action=_publish)
     return parser
 

@@ -10,9 +10,9 @@ from reports.record import Record
 Settings = dict[str, str]  # a value as text, by the setting's name as on the command line
 
 # The parts of a job's configuration that decide what it comes to, beside the seed, and how long it takes, in the order in which
-# they are told. A training is decided by the first of them.
+# they are told. A training is decided by the first of them. Which forms are built and how they are timed changes none of them.
 OF_TRAINING = ("method", "task", "engine", "train")
-OF_RESULT = (*OF_TRAINING, "backend", "timing", "threads")
+OF_RESULT = (*OF_TRAINING, "threads")
 # The settings of tasks that say what is asked: where they are the same, accuracies compare.
 ASKED = ("task.name", "task.function", "task.inputs", "task.outputs", "task.function_seed", "task.rule")
 # conf/task has ${seed} for it, so that it is another for each seed unless it was chosen.
@@ -32,8 +32,9 @@ def settings(record: Record, parts: Iterable[str] = OF_RESULT) -> Settings:
 
 
 def newest_by_seed(records: Iterable[Record]) -> dict[int, Record]:
-    """One record for each seed of a configuration, in the order of seeds: of a job that was run again the last."""
-    by_date = sorted(records, key=lambda record: record.date)
+    """One record for each seed of a configuration, in the order of seeds: of a job that was run again the last that was timed,
+    or the last if none was."""
+    by_date = sorted(records, key=lambda record: (bool(record.learned), record.date))
     return dict(sorted({record.seed: record for record in by_date}.items()))
 
 

@@ -9,12 +9,13 @@ from reports.record import Record
 
 PUBLISHED = Path(__file__).resolve().parent / "published"
 _CURVE = "curve.csv"
+_SMALL = 1 << 16  # bytes of a circuit that is published with its record
 
 
-def publish(record: Record, runs: Path, to: Path = PUBLISHED) -> Path:
-    """Write to/<key> with the record and its training curve, and return it. runs: the folder of jobs that has them.
+def publish(record: Record, runs: Path, to: Path = PUBLISHED, circuit: bool = False) -> Path:
+    """Write to/<key> with the record, its training curve and, if it is small or asked for, its circuit, and return it.
 
-    The runs folder is taken out of settings and command, and files that are not published are no longer named. Raises
+    runs: the folder of jobs that has them. The runs folder is taken out of settings and command, and files that are not published are no longer named. Raises
     ValueError for a job that is not ok, or that was run from changed sources, which no commit leads back to.
     """
     if record.status != "ok":
@@ -23,12 +24,17 @@ def publish(record: Record, runs: Path, to: Path = PUBLISHED) -> Path:
         raise ValueError(f"{record.key} was not run from a commit without changes, so that nobody could run it again.")
     folder = to / record.key
     folder.mkdir(parents=True, exist_ok=True)
+    file = runs / record.key / record.circuit_file if record.circuit_file is not None else None
+    kept = file is not None and (circuit or file.stat().st_size <= _SMALL)
+    if kept:
+        assert file is not None
+        shutil.copyfile(file, folder / file.name)
     clean = replace(
         record,
         config={name: value for name, value in record.config.items() if name != "runs_dir"},
         choices={name: value for name, value in record.choices.items() if name != "runs_dir"},
         command=shlex.join(part for part in shlex.split(record.command) if not part.startswith("runs_dir=")),
-        circuit_file=None,
+        circuit_file=record.circuit_file if kept else None,
         rows=[replace(row, source_file=None) for row in record.rows],
     )
     clean.write(folder)
