@@ -281,15 +281,6 @@ in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or chrome 
 
 
 @pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
 def page_file(tmp_path_factory):
     """A page of lines of two tasks, with curves, failures and hostile text."""
     folder = tmp_path_factory.mktemp("page")
@@ -304,27 +295,34 @@ def page_file(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def opened(browser, page_file):
-    """Opens the page; fails on whatever the browser complains of, and on what is asked for beside the file."""
-    contexts, complaints, requests = [], [], []
-
-    def open_page(width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-        contexts.append(context)
-        page = context.new_page()
+@pytest.fixture(scope="module")
+def opened(page_file):
+    """The page in a browser without a network, and what the browser complained of. One page for all tests, because opening it
+    takes a second or two; each leaves it as it was."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    complaints, requests = [], []
+    with (
+        playwright.sync_playwright() as driver,
+        driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as browser,
+    ):
+        page = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True, reduced_motion="reduce").new_page()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(page_file.as_uri())
         page.wait_for_selector("html[data-drawn]")
-        return page
+        yield page, complaints
+        assert set(requests) <= {page_file.as_uri(), "data:,"}
 
-    yield open_page
-    for context in contexts:
-        context.close()
+
+@pytest.fixture
+def page(opened):
+    """The page; fails on whatever the browser complains of meanwhile."""
+    page, complaints = opened
+    yield page
+    page.click("button[type=reset]")
+    page.wait_for_selector("html[data-drawn]")
     assert complaints == []
-    assert set(requests) <= {page_file.as_uri(), "data:,"}
 
 
 def names(page):
@@ -332,8 +330,7 @@ def names(page):
 
 
 @in_browser
-def test_the_browser_has_nothing_to_complain_of_and_runs_nothing_of_a_record(opened):
-    page = opened()
+def test_the_browser_has_nothing_to_complain_of_and_runs_nothing_of_a_record(page):
     assert page.title() == "Gatebench results"
     assert page.locator("figure svg").count() >= 4
     for drawing in page.locator(".drawing:visible").all():
@@ -341,8 +338,7 @@ def test_the_browser_has_nothing_to_complain_of_and_runs_nothing_of_a_record(ope
 
 
 @in_browser
-def test_headings_sort_and_blanks_stay_last(opened):
-    page = opened()
+def test_headings_sort_and_blanks_stay_last(page):
     header = page.locator("th[data-field='items_per_second'], th[data-field='speeds.c']").first
     for direction in ("descending", "ascending"):
         header.locator("button").click()
@@ -357,8 +353,7 @@ def test_headings_sort_and_blanks_stay_last(opened):
 
 
 @in_browser
-def test_task_method_and_text_filter_table_and_charts(opened):
-    page = opened()
+def test_task_method_and_text_filter_table_and_charts(page):
     everything = page.locator("#lines tbody tr").count()
     page.select_option("[name=task]", "u")
     assert names(page) == ["conv"]
@@ -378,8 +373,7 @@ def test_task_method_and_text_filter_table_and_charts(opened):
 
 
 @in_browser
-def test_the_drawer_opens_by_keyboard_closes_by_esc_and_gives_focus_back(opened):
-    page = opened()
+def test_the_drawer_opens_by_keyboard_closes_by_esc_and_gives_focus_back(page):
     name = page.locator("tr:not(.not-ok) button.name", has_text="dlgn").first
     name.focus()
     page.keyboard.press("Enter")
@@ -394,8 +388,7 @@ def test_the_drawer_opens_by_keyboard_closes_by_esc_and_gives_focus_back(opened)
 
 
 @in_browser
-def test_the_drawer_shows_what_a_hostile_record_says_as_text(opened):
-    page = opened()
+def test_the_drawer_shows_what_a_hostile_record_says_as_text(page):
     page.locator("tr.not-ok button.name").click()
     assert HOSTILE.split()[0] in page.locator("#drawer").inner_text()
     assert page.locator("#drawer img").count() == 0
@@ -406,8 +399,7 @@ def test_the_drawer_shows_what_a_hostile_record_says_as_text(opened):
 
 
 @in_browser
-def test_pointing_at_a_mark_tells_its_line_and_command(opened):
-    page = opened()
+def test_pointing_at_a_mark_tells_its_line_and_command(page):
     marks = page.locator("#chart-pareto svg .mark-symbol[role='graphics-object'] path")
     marks.last.evaluate("(mark) => mark.scrollIntoView({ block: 'center' })")
     marks.last.hover()
@@ -420,18 +412,22 @@ def test_pointing_at_a_mark_tells_its_line_and_command(opened):
 
 @in_browser
 @pytest.mark.parametrize("width", [320, 390])
-def test_a_phone_has_no_horizontal_scroll_of_the_page(opened, width):
-    page = opened(width)
+def test_a_phone_has_no_horizontal_scroll_of_the_page(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("(([box]) => box.scrollWidth > box.clientWidth)(document.querySelectorAll('.scroll'))")
     page.locator("button.name").first.click()
     assert page.evaluate("document.getElementById('drawer').getBoundingClientRect().width") <= width
+    page.keyboard.press("Escape")
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 @in_browser
-def test_colours_follow_the_system_and_are_told_apart(opened):
-    for scheme, lightness in (("light", 1.0), ("dark", 0.0)):
-        page = opened(scheme=scheme)
+def test_colours_follow_the_system_and_are_told_apart(page):
+    for scheme, lightness in (("dark", 0.0), ("light", 1.0)):
+        page.emulate_media(color_scheme=scheme)
+        quiet = charts.THEMES[scheme].quiet
+        page.wait_for_selector(f"#chart-pareto .role-axis-label text[fill='{quiet}']")
         found = page.evaluate(
             """() => ["body", ".lead", ".brand", "#lines thead button", "#lines .name", ".tag.bad", "output"].map((one) => {
                  const style = getComputedStyle(document.querySelector(one));
@@ -442,8 +438,6 @@ def test_colours_follow_the_system_and_are_told_apart(opened):
             assert abs(luminance(background) - lightness) < 0.1
             lighter, darker = sorted((luminance(colour), luminance(background)), reverse=True)
             assert (lighter + 0.05) / (darker + 0.05) >= 4.5
-        label = page.locator("#chart-pareto .role-axis-label text").first.get_attribute("fill")
-        assert label == charts.THEMES[scheme].quiet
 
 
 def luminance(colour):
