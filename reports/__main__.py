@@ -13,7 +13,7 @@ from reports.export import STYLES, text
 from reports.job import job_tables, notes
 from reports.leaderboard import leaderboard
 from reports.ordering import ColumnError
-from reports.publish import publish
+from reports.publish import PUBLISHED, publish
 from reports.record import Record, RecordError, read_all
 from reports.standings import FIGURES, failures, standings_of
 from reports.sweep import sweep_table
@@ -171,6 +171,18 @@ def _publish(options: argparse.Namespace, records: list[Record]) -> int:
     return 0
 
 
+def _write_results(options: argparse.Namespace, records: list[Record]) -> int:  # noqa: ARG001, an action is given all options
+    try:
+        from reports.results import MarkerError, write
+
+        print("\n".join(map(str, write(records))))
+    except ModuleNotFoundError as error:
+        raise _without(error) from error
+    except (MarkerError, OSError) as error:
+        raise ReportError(str(error)) from error
+    return 0
+
+
 def _one(records: list[Record], key: str | None) -> Record:
     """The newest record, or the newest whose key starts with the one asked for."""
     chosen = [record for record in records if record.key.startswith(key or "")]
@@ -243,6 +255,9 @@ def _parser() -> argparse.ArgumentParser:
     published.add_argument("keys", nargs="+", metavar="KEY", help="the job's key or its beginning")
     published.add_argument("--circuit", action="store_true", help="with the circuit, however large (small ones always are)")
     published.set_defaults(action=_publish)
+
+    results = commands.add_parser("results", help="docs/results.md and the head of it in README.md, from reports/published")
+    results.set_defaults(action=_write_results, runs=PUBLISHED)
     return parser
 
 

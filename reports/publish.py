@@ -15,8 +15,9 @@ _SMALL = 1 << 16  # bytes of a circuit that is published with its record
 def publish(record: Record, runs: Path, to: Path = PUBLISHED, circuit: bool = False) -> Path:
     """Write to/<key> with the record, its training curve and, if it is small or asked for, its circuit, and return it.
 
-    runs: the folder of jobs that has them. The runs folder is taken out of settings and command, and files that are not published are no longer named. Raises
-    ValueError for a job that is not ok, or that was run from changed sources, which no commit leads back to.
+    runs: the folder of jobs that has them. The runs folder is taken out of settings and command, and files that stay behind
+    are no longer named. Raises ValueError for a job that is not ok, or that was run from changed sources, which no commit
+    leads back to.
     """
     if record.status != "ok":
         raise ValueError(f"{record.key} has status {record.status}; only jobs that are ok are published.")

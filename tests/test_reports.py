@@ -100,8 +100,9 @@ def test_csv_is_one_tidy_row_a_back_end_and_nothing_else(finished_job, tmp_path)
 
 
 def test_json_holds_the_same_rows(finished_job, tmp_path):
+    as_csv = run_reports("--runs", str(finished_job[1]), "--format", "csv", cwd=tmp_path).stdout
     rows = json.loads(run_reports("--runs", str(finished_job[1]), "--format", "json", cwd=tmp_path).stdout)
-    assert [row["backend"] for row in rows] == ["nn-torch", "nn-jax", "numba", "c-naive", "c-portable", "c", "reference"]
+    assert [row["backend"] for row in rows] == [row["backend"] for row in csv.DictReader(io.StringIO(as_csv))]
     assert list(rows[0]) == list(COLUMNS)
 
 
@@ -143,7 +144,7 @@ def test_a_corrupt_record_does_not_hide_the_others(finished_job, tmp_path):
     (tmp_path / "runs" / "broken").mkdir()
     (tmp_path / "runs" / "broken" / FILE).write_text("{")
     done = run_reports("--runs", "runs", "--format", "csv", cwd=tmp_path)
-    assert len(done.stdout.splitlines()) == 8
+    assert len(done.stdout.splitlines()) == 9
     assert "broken" in done.stderr
 
 
@@ -185,14 +186,15 @@ def test_the_opening_has_a_glider_alone_in_the_left_half():
     assert board[:, 32:].sum() > 100
 
 
-def ran(runs, **changes):
-    """A job's record as it lies in a folder of jobs, with a curve."""
+def ran(runs, size=70_000, **changes):
+    """A job's record as it lies in a folder of jobs, with a curve, and a circuit of so many bytes."""
     facts = {"status": "ok", "reason": None, "dirty": False, "config": {"seed": 1, "runs_dir": str(runs)}}
     facts |= {"choices": {"seed": "1", "runs_dir": str(runs)}, "command": f"python harness.py seed=1 runs_dir={runs}"}
     record = bare_record(**{**facts, "circuit_file": "circuit.safetensors", "rows": [Row("c", source_file="c.c")], **changes})
     (runs / record.key).mkdir()
     record.write(runs / record.key)
     (runs / record.key / "curve.csv").write_text("step,loss\n1,0.5\n")
+    (runs / record.key / "circuit.safetensors").write_bytes(bytes(size))
     return record
 
 
@@ -206,6 +208,15 @@ def test_a_published_record_names_no_folder_of_the_machine(tmp_path):
     assert published.command == "python harness.py seed=1"
     assert (published.config, published.choices) == ({"seed": 1}, {"seed": "1"})
     assert (published.circuit_file, published.rows) == (None, [Row("c")])
+
+
+@pytest.mark.parametrize(("size", "asked"), [(60_000, False), (70_000, True)])
+def test_a_circuit_is_published_if_it_is_small_or_asked_for(size, asked, tmp_path):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    folder = publish(ran(runs, size), runs, tmp_path / "published", circuit=asked)
+    (published,) = read_all(tmp_path / "published")
+    assert (folder / published.circuit_file).stat().st_size == size
 
 
 @pytest.mark.parametrize(("changes", "why"), [({"status": "failed"}, "status failed"), ({"dirty": True}, "without changes")])

@@ -1,0 +1,117 @@
+"""docs/results.md, its figure and the head of it in README.md, made from the published records."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reports.leaderboard import markdown
+from reports.record import Record
+from reports.standings import Standing, Standings, lines, standings_of
+from reports.text import figure, interval, percent, quantity, seeds
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE, FIGURE, README = "docs/results.md", "docs/accuracy_and_gates.svg", "README.md"
+_PAPERS = Path(__file__).resolve().parent / "papers.yaml"
+_BEGIN, _END = "<!-- results: made by `python -m reports results` -->\n", "<!-- end of results -->"
+_BLOCK = re.compile(f"(?<={re.escape(_BEGIN)}).*?(?={re.escape(_END)})", re.DOTALL)
+_HEAD = 3  # lines of each task in the README
+_TASKS = ("life", "mnist", "fashion_mnist", "digits")  # in the README, in this order; others stand behind them
+_INTRODUCTION = """\
+# Results
+
+Made from the records in `reports/published` by `python -m reports results`; `python -m reports --runs reports/published --html
+FILE` makes a page of them with everything that is behind a line, and the command that runs it again.
+
+"""
+
+
+class MarkerError(ValueError):
+    """README.md has no place for the results."""
+
+
+def page(records: Sequence[Record]) -> str:
+    """The text of docs/results.md."""
+    standings = standings_of(records)
+    ordered = dict(sorted(standings.items(), key=lambda entry: (_place(entry[0].task), entry[0].machine, entry[0].threads)))
+    parts = [_INTRODUCTION, f"![Accuracy and gates]({Path(FIGURE).name})\n\n", markdown(ordered), "\n", _beside_papers(standings)]
+    return "".join(parts)
+
+
+def readme(text: str, records: Sequence[Record]) -> str:
+    """The README with the head of the results in its place. Raises MarkerError."""
+    if not _BLOCK.search(text):
+        raise MarkerError(f"Expected {_BEGIN.strip()} and {_END} in {README}, around what is to be replaced.")
+    return _BLOCK.sub(lambda _: _head(standings_of(records)), text)
+
+
+def write(records: Sequence[Record], root: Path = ROOT) -> list[Path]:
+    """Write all three; returns their paths. Raises MarkerError, OSError."""
+    from reports.charts import CHARTS, THEMES, draw_file
+    from reports.datasets import Datasets
+
+    new = readme((root / README).read_text(), records)
+    (root / README).write_text(new)
+    (root / PAGE).write_text(page(records))
+    data = Datasets({place: here for place, here in standings_of(records).items() if place.task == "mnist"}, root)
+    draw_file(data, CHARTS["pareto"], root / FIGURE, THEMES["light"], 760)
+    return [root / README, root / PAGE, root / FIGURE]
+
+
+def _place(task: str) -> tuple[int, str]:
+    return (_TASKS.index(task) if task in _TASKS else len(_TASKS), task)
+
+
+def _head(standings: Standings) -> str:
+    rows = ["| task | method | seeds | accuracy, % | gates | per second | × network |", "|---|---|---|---|---|---|---|"]
+    for place, here in sorted(standings.items(), key=lambda entry: _place(entry[0].task)):
+        rows += [_row(place.task, line) for line in lines(here)[:_HEAD]]
+    return "\n".join(rows) + "\n"
+
+
+def _row(task: str, line: dict[str, Any]) -> str:
+    accuracy, items = line["of"].accuracy, line["items_per_second"]
+    cells = [
+        task,
+        line["label"],
+        seeds(line["seeds"], len(line["of"].jobs)),
+        interval(accuracy) if accuracy else "",
+        f"{line['gates_compiled']:,.0f}" if line["gates_compiled"] else "",
+        quantity(items) if items else "",
+        figure(line["ratio_vs_nn"]),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _beside_papers(standings: Standings) -> str:
+    rows = [
+        "## Beside the papers\n",
+        "Test accuracy in %. Ours is the mean over seeds of the discretised circuit; settings differ where the line of the"
+        " leaderboard says so, above all in how long was trained.\n",
+        "| task | network | published | source | here | seeds | difference |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for paper in yaml.safe_load(_PAPERS.read_text()):
+        spread = f" ± {paper['spread']:.2f}" if "spread" in paper else f", best {paper['best']:.2f}" if "best" in paper else ""
+        start = f"| {paper['task']} | {paper['what']} | {paper['accuracy']:.2f}{spread} | {paper['source']} |"
+        found = list(_same(standings, paper))
+        rows += [f"{start} {_obtained(standing, paper)} |" for standing in found] or [f"{start} not run to its end |  |  |"]
+    return "\n".join(rows) + "\n"
+
+
+def _same(standings: Standings, paper: dict[str, Any]) -> Iterator[Standing]:
+    for place, here in standings.items():
+        for standing in here:
+            same = all(standing.settings.get(name) == value for name, value in paper["of"].items())
+            if same and (place.task, standing.method) == (paper["task"], paper["method"]) and standing.accuracy is not None:
+                yield standing
+
+
+def _obtained(standing: Standing, paper: dict[str, Any]) -> str:
+    accuracy = standing.accuracy
+    assert accuracy is not None
+    difference = 100 * accuracy.mean - paper["accuracy"]
+    shown = interval(accuracy) if accuracy.n > 1 else percent(accuracy.mean)
+    return f"{shown} | {accuracy.n} | {difference:+.2f}"
