@@ -2,9 +2,16 @@
 
 import re
 import shlex
+import shutil
+from importlib.metadata import version
 
+import numpy as np
 import pytest
+import yaml
+from safetensors.numpy import load_file
 
+from codegen.circuit import Circuit
+from codegen.equivalence import all_rows
 from reports.record import FILE, Record
 from tests.conftest import ROOT, run_copy
 
@@ -44,3 +51,31 @@ def test_every_command_of_a_page_names_what_there_is():
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text()):
         assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
+
+
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(), re.DOTALL)
+
+
+def test_the_page_on_the_circuit_file_reads_and_makes_one(finished_job, tmp_path, monkeypatch, capsys):
+    (file,) = finished_job[1].glob("*/circuit.safetensors")
+    shutil.copy(file, tmp_path / "circuit.safetensors")
+    monkeypatch.chdir(tmp_path)
+    read, evaluate, make = blocks("circuit_format")
+    known = {}
+    for block in (read, evaluate, make):
+        exec(block, known)
+    circuit = Circuit.load("circuit.safetensors")
+    assert f"{circuit.netlist.n_gates} gates" in capsys.readouterr().out
+    items = np.random.default_rng(0).random((20, 9)) < 0.5
+    assert [known["evaluate"]("circuit.safetensors", item.tolist()) for item in items] == circuit.answers(items).tolist()
+    adder = Circuit.load("half_adder.safetensors")
+    assert adder.answers(all_rows(2)).tolist() == [[False, False], [True, False], [True, False], [False, True]]
+    listed = set(re.findall(r"`(\w+)`", (ROOT / "docs/circuit_format.md").read_text()))
+    assert set(load_file("circuit.safetensors")) <= listed
+
+
+def test_the_citation_is_of_this_release():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited["version"] == version("gatebench")
+    assert cited["license"] in (ROOT / "LICENSE").read_text()
