@@ -1,9 +1,9 @@
-"""One HTML file of the results: leaderboard, charts, failures and where it comes from, without a network or another file.
+"""One HTML file of the results: leaderboard, charts, circuits that run, failures and origin, without a network or another file.
 
 A section of the page is a template reports/page/NAME.html and, where there are such files, its style NAME.css and its script
 NAME.js; it is named in SECTIONS. What it knows of the records it takes from the template's variables or, in the browser, from
 `Gatebench.data`, the JSON of page_data. Nothing of a record is ever markup: templates escape, JSON has no "<", scripts set text,
-and the browser is told to run only the scripts that are of this file and to load nothing.
+and the browser is told to run only the scripts that are of this file, WebAssembly where there is any, and to load nothing.
 """
 
 import base64
@@ -23,6 +23,7 @@ from markupsafe import Markup
 
 from codegen.cache import cache_dir
 from codegen.whole_file import write_whole
+from reports.alive import Alive, alive
 from reports.charts import CHARTS, FONT, MOST_LINES, THEMES, config, specs
 from reports.configuration import Settings
 from reports.datasets import Dataset, Datasets, Line, common_settings, rounded
@@ -31,7 +32,7 @@ from reports.record import Record, RecordError
 from reports.standings import Standing, Standings, failures
 from reports.text import figure, percent, quantity
 
-SECTIONS = ("leaderboard", "charts", "failures", "origin")
+SECTIONS = ("leaderboard", "charts", "alive", "failures", "origin")
 _FOLDER = Path(__file__).resolve().parent / "page"
 _REASON = 1000  # characters
 # Of an environment: what changes from job to job is of the job, and would make each of them another one.
@@ -125,6 +126,7 @@ def write_page(standings: Standings, unreadable: Sequence[RecordError], runs: Pa
 def page(standings: Standings, unreadable: Sequence[RecordError], runs: Path, sort: str = "accuracy") -> str:
     """The HTML of these standings."""
     data = Datasets(standings, runs, sort)
+    circuits = alive(data, runs)
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -136,12 +138,14 @@ def page(standings: Standings, unreadable: Sequence[RecordError], runs: Path, so
     names = ("page", *SECTIONS)
     scripts = [_script(text) for text in (_vega(), *_texts(names, "js"))]
     digests = [f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts]
+    allowed = [*digests, "'wasm-unsafe-eval'"] if circuits.runs else digests
     return templates.get_template("page.html").render(
-        policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {' '.join(digests)};"
+        policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {' '.join(allowed)};"
         " base-uri 'none'; form-action 'none'",
         style=Markup("\n".join(_texts(names, "css"))),
         scripts=scripts,
-        data=_json(page_data(data)),
+        data=_json(page_data(data, circuits)),
+        alive=circuits,
         sections=SECTIONS,
         themes=THEMES,
         font=Markup(FONT),
@@ -158,11 +162,12 @@ def page(standings: Standings, unreadable: Sequence[RecordError], runs: Path, so
     )
 
 
-def page_data(data: Datasets) -> dict[str, Any]:
+def page_data(data: Datasets, circuits: Alive) -> dict[str, Any]:
     """What the page's scripts know.
 
     datasets: those of reports.datasets and `jobs`, by columns (see packed). specs, themes, charts: of the charts. shared: by
-    method the settings that all of its lines have. settings: for each line those of its own.
+    method the settings that all of its lines have. settings: for each line those of its own. life, images: the circuits
+    that run in the page (see reports.alive).
     """
     shared = common_settings(data.standings)
     jobs = [{"line": line, **_job(job)} for line, one in enumerate(data.standings) for job in one.jobs.values()]
@@ -175,6 +180,8 @@ def page_data(data: Datasets) -> dict[str, Any]:
             for name, chart in CHARTS.items()
         },
         "mostLines": MOST_LINES,
+        "life": circuits.life,
+        "images": circuits.images,
         "shared": shared,
         "settings": [_own(one, shared[one.method]) for one in data.standings],
     }

@@ -6,7 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import methods as methods  # isort: skip  # first, before torch loads OpenMP: its threads would spin
@@ -168,3 +168,46 @@ def in_chunks(monkeypatch):
     """Small circuits are cut into functions as large ones are."""
     monkeypatch.setattr("codegen.emit_c.WHOLE", 20)
     monkeypatch.setattr("codegen.emit_c.CHUNK", 7)
+
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or chrome on the PATH to open the page in")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def opening(browser):
+    """What opens a file without a network, and a list of what the browser complains of. In the end there must be nothing of that,
+    nor a request for anything but the files."""
+    contexts, complaints, requests, files = [], [], set(), {"data:,"}
+
+    def open_page(path, **options):
+        context = browser.new_context(offline=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.add(request.url))
+        files.add(path.as_uri())
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page, complaints
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert requests <= files
+
+
+@pytest.fixture
+def open_file(browser):
+    with opening(browser) as (open_page, _):
+        yield open_page

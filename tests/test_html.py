@@ -3,7 +3,6 @@ in a browser."""
 
 import json
 import re
-import shutil
 import sys
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -16,7 +15,7 @@ from reports.datasets import POINTS, POINTS_OF_CURVE, Datasets, rounded
 from reports.publish import PUBLISHED
 from reports.record import FILE, Record, read_all
 from reports.standings import standings_of
-from tests.conftest import run_reports
+from tests.conftest import in_browser, opening, run_reports
 from tests.test_standings import timed
 
 alt = pytest.importorskip("altair", reason="the extra report is not installed")
@@ -276,10 +275,6 @@ def test_a_chart_that_cannot_be_drawn_says_why(tmp_path, arguments, message):
     assert message in done.stderr
 
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or chrome on the PATH to open the page in")
-
-
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory):
     """A page of lines of two tasks, with curves, failures and hostile text."""
@@ -296,23 +291,13 @@ def page_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def opened(page_file):
+def opened(browser, page_file):
     """The page in a browser without a network, and what the browser complained of. One page for all tests, because opening it
     takes a second or two; each leaves it as it was."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    complaints, requests = [], []
-    with (
-        playwright.sync_playwright() as driver,
-        driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as browser,
-    ):
-        page = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True, reduced_motion="reduce").new_page()
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(page_file.as_uri())
+    with opening(browser) as (open_page, complaints):
+        page = open_page(page_file, viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
         page.wait_for_selector("html[data-drawn]")
         yield page, complaints
-        assert set(requests) <= {page_file.as_uri(), "data:,"}
 
 
 @pytest.fixture
