@@ -30,7 +30,7 @@ COUNTING = [
     (SUM, (9, 11, 13)), (CARRY, (9, 11, 13)), (SUM, (10, 12, 14)), (CARRY, (10, 12, 14)), (0b0110, (17, 16)), (0b0010, (19, 18)),
 ]  # fmt: skip
 EXACT = Netlist.from_gates(9, [*COUNTING, (0b1110, (4, 15)), (0b1000, (20, 21))], [22])
-HIGH_LIFE_TO_BE = Netlist.from_gates(9, [*COUNTING, (0b1110, (4, 15)), (0b1000, (20, 21)), (0b1110, (22, 0))], [23])
+WRONG = Netlist.from_gates(9, [*COUNTING, (0b1110, (4, 15)), (0b1000, (20, 21)), (0b1110, (22, 0))], [23])
 SIDE, N_CLASSES, BRIGHTEST = 8, 10, 16
 
 
@@ -82,7 +82,7 @@ def page_file(tmp_path_factory):
     wrong = life_job(1, date="2026-01-01T00:00:00+00:00")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(html, "SECTIONS", [name for name in html.SECTIONS if name != "charts"])
-        return write(folder, (exact, Circuit(EXACT)), (wrong, Circuit(HIGH_LIFE_TO_BE)), (image_job(), image_circuit()))
+        return write(folder, (exact, Circuit(EXACT)), (wrong, Circuit(WRONG)), (image_job(), image_circuit()))
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def policy(path):
 def test_the_circuit_made_by_hand_is_life_and_the_other_is_not():
     split = truth(CONWAY)
     np.testing.assert_array_equal(simulate(EXACT, split.inputs), split.target)
-    assert not np.array_equal(simulate(HIGH_LIFE_TO_BE, all_rows(9)), simulate(EXACT, all_rows(9)))
+    assert not np.array_equal(simulate(WRONG, all_rows(9)), simulate(EXACT, all_rows(9)))
 
 
 @in_browser

@@ -86,7 +86,7 @@ Gatebench.alive = (() => {
     let pitch, rows, rowsAt, workAt; // the board as codegen.pack.pack_board has it
     let wrong = null; // cells of this generation that the rule has otherwise
     let [generation, nWrong, nWrongSoFar, seed, batch] = [0, 0, 0, 0, 1];
-    let [playing, visible, due, last] = [false, true, 0, 0];
+    let [playing, visible, due, last, waiting] = [false, true, 0, 0, 0];
     let rate = { since: 0, generations: 0 };
 
     const get = (x, y) => (rows[y * pitch + (x >> 3)] >> (x & 7)) & 1;
@@ -233,13 +233,14 @@ Gatebench.alive = (() => {
       last = now;
       show();
       showRate(now);
-      requestAnimationFrame(frame);
+      waiting = requestAnimationFrame(frame);
     }
 
     function wake() {
       last = performance.now();
       rate = { since: 0, generations: 0 };
-      if (playing && visible) requestAnimationFrame(frame);
+      cancelAnimationFrame(waiting);
+      if (playing && visible) waiting = requestAnimationFrame(frame);
     }
 
     function play(wanted) {
@@ -250,9 +251,11 @@ Gatebench.alive = (() => {
     }
 
     async function choose() {
-      const before = circuit && cells();
       const one = data.life[at("life-job").value];
-      circuit = await instance(one.module);
+      const chosen = await instance(one.module);
+      if (one !== data.life[at("life-job").value]) return; // another was chosen meanwhile
+      const before = circuit && cells();
+      circuit = chosen;
       const [born, survive] = one.rule.split("/").map((part) => Array.from({ length: 9 }, (_, n) => Number(part.includes(n))));
       rule = [born, survive];
       at("life-rule").textContent = one.rule;
@@ -379,8 +382,10 @@ Gatebench.alive = (() => {
     }
 
     async function choose() {
-      one = data.images[at("image-job").value];
-      classify = await classifierOf(one);
+      const wanted = data.images[at("image-job").value];
+      const chosen = await classifierOf(wanted);
+      if (wanted !== data.images[at("image-job").value]) return; // another was chosen meanwhile
+      [one, classify] = [wanted, chosen];
       [canvas.width, canvas.height] = [one.side, one.side];
       at("image-gates").textContent = `by ${one.gates.toLocaleString("en")} gates`;
       bars = one.classes.map((name) => {
