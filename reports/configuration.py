@@ -64,6 +64,8 @@ def _flatten(value: Any, name: str, into: Settings) -> None:
         for key, part in value.items():
             _flatten(part, f"{name}.{key}", into)
     elif isinstance(value, list):
+        if not value:  # as before there was the setting
+            return
         into[name] = ",".join(_run(text, len(list(run))) for text, run in groupby(map(_text, value)))
     else:
         into[name] = _text(value)
