@@ -48,7 +48,6 @@ class Ended:
 def start_server() -> None:
     """Start loading what jobs need, in the background: the first job finds it done. Does not wait for it."""
     _context()
-    forkserver.ensure_running()
 
 
 def apart(config: JobConfig, function: Callable[..., None], *arguments: Any) -> None:

@@ -47,10 +47,9 @@ def _imported(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module:
-        modules = [f"{node.module}.{alias.name}" for alias in node.names]
-        yield from (one for one in modules if _file(one) is not None)
-        if not all(_file(one) is not None for one in modules):
-            yield node.module
+        named = [f"{node.module}.{alias.name}" for alias in node.names]
+        modules = [one for one in named if _file(one) is not None]
+        yield from modules if modules == named else [*modules, node.module]
 
 
 def _file(module: str) -> Path | None:

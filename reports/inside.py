@@ -8,7 +8,6 @@ import math
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +40,7 @@ def pictures(circuit: Circuit, to: Path) -> tuple[list[Path], list[str]]:
     to.mkdir(parents=True, exist_ok=True)
     optimised, _ = run(circuit.netlist, OPTIMISE_TERNARY)
     _, passes = run(lowered(circuit), OPTIMISE_TERNARY)
-    drawings: dict[str, Callable[[], Drawing]] = {
-        "layers": lambda: _layers(optimised),
-        "passes": lambda: _passes(passes),
-        "inputs": lambda: _inputs(circuit, optimised),
-    }
+    drawings = {"layers": _layers(optimised), "passes": _passes(passes), "inputs": _inputs(circuit, optimised)}
     written, said = [], []
     if optimised.n_gates > DRAWN:
         said.append(f"{optimised.n_gates} gates are too many to draw as a graph, which ends at {DRAWN}.")
@@ -59,9 +54,9 @@ def pictures(circuit: Circuit, to: Path) -> tuple[list[Path], list[str]]:
             svg = path.with_suffix(".svg")
             subprocess.run(["dot", "-Tsvg", str(path), "-o", str(svg)], check=True)
             written.append(svg)
-    for name, draw in drawings.items():
+    for name, drawing in drawings.items():
         path = to / f"{name}.svg"
-        spec = draw().properties(background=THEMES["light"].background, padding=16).to_dict()
+        spec = drawing.properties(background=THEMES["light"].background, padding=16).to_dict()
         write_whole(path, vl_convert.vegalite_to_svg(spec | {"config": config(THEMES["light"])}).encode())
         written.append(path)
     return written, said

@@ -25,17 +25,19 @@ def publish(record: Record, runs: Path, to: Path = PUBLISHED, circuit: bool = Fa
         raise ValueError(f"{record.key} was not run from a commit without changes, so that nobody could run it again.")
     folder = to / record.key
     folder.mkdir(parents=True, exist_ok=True)
-    file = runs / record.key / record.circuit_file if record.circuit_file is not None else None
-    kept = file is not None and (circuit or file.stat().st_size <= _SMALL)
-    if kept:
-        assert file is not None
-        shutil.copyfile(file, folder / file.name)
+    kept = record.circuit_file
+    if kept is not None:
+        file = runs / record.key / kept
+        if circuit or file.stat().st_size <= _SMALL:
+            shutil.copyfile(file, folder / kept)
+        else:
+            kept = None
     clean = replace(
         record,
         config={name: value for name, value in record.config.items() if name != "runs_dir"},
         choices={name: value for name, value in record.choices.items() if name != "runs_dir"},
         command=shlex.join(part for part in shlex.split(record.command) if not part.startswith("runs_dir=")),
-        circuit_file=record.circuit_file if kept else None,
+        circuit_file=kept,
         rows=[replace(row, source_file=None) for row in record.rows],
     )
     clean.write(folder)

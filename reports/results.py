@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from reports.leaderboard import markdown
+from reports.leaderboard import Line, markdown
 from reports.record import Record
 from reports.standings import Standing, Standings, lines, standings_of
 from reports.text import figure, interval, percent, quantity, seeds
@@ -66,12 +66,14 @@ def _place(task: str) -> tuple[int, str]:
 def _head(standings: Standings) -> str:
     rows = ["| task | method | seeds | accuracy, % | gates | per second | × network |", "|---|---|---|---|---|---|---|"]
     for place, here in sorted(standings.items(), key=lambda entry: _place(entry[0].task)):
-        best = {line["method"]: line for line in reversed(lines(here))}  # of each method its first line
-        rows += [_row(place.task, line) for line in lines(here) if line["label"] == best[line["method"]]["label"]]
+        best: dict[str, Line] = {}
+        for line in lines(here):
+            best.setdefault(line["method"], line)
+        rows += [_row(place.task, line) for line in best.values()]
     return "\n".join(rows) + "\n"
 
 
-def _row(task: str, line: dict[str, Any]) -> str:
+def _row(task: str, line: Line) -> str:
     accuracy, items = line["of"].accuracy, line["items_per_second"]
     cells = [
         task,
