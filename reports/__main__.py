@@ -88,7 +88,7 @@ def _write_page(options: argparse.Namespace, records: list[Record]) -> int:
     except ModuleNotFoundError as error:
         raise _without(error) from error
     try:
-        write_page(standings_of(records), options.unreadable, options.runs, options.html, options.sort or "accuracy")
+        write_page(standings_of(records), options.unreadable, options.runs, options.html, options.sort)
     except OSError as error:
         raise ReportError(f"The page cannot be written: {error}") from error
     print(options.html)
@@ -104,7 +104,7 @@ def _plot(options: argparse.Namespace, records: list[Record]) -> int:
         raise _without(error) from error
     if options.chart not in CHARTS:
         raise ReportError(f"There is no chart {options.chart!r}. Choices: {', '.join(CHARTS)}.")
-    data = Datasets(standings_of(records), options.runs, options.sort or "accuracy")
+    data = Datasets(standings_of(records), options.runs, options.sort)
     try:
         draw_file(data, CHARTS[options.chart], options.file, THEMES[options.theme], options.width)
     except (ValueError, OSError) as error:

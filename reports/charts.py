@@ -12,7 +12,8 @@ from typing import Any, Literal
 import altair as alt
 import vl_convert
 
-from reports.datasets import NETWORK, REFERENCE, Dataset, Datasets
+from reports.datasets import REFERENCE, Dataset, Datasets
+from reports.standings import NETWORK
 
 MOST_LINES = 8  # of charts that show each line at length
 HEIGHT = 320

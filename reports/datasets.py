@@ -13,16 +13,14 @@ from statistics import median
 from typing import Any
 
 from reports.configuration import Settings
-from reports.record import Record, Row
-from reports.standings import FIGURES, Place, Standing, Standings
+from reports.record import Record
+from reports.standings import FIGURES, NETWORK, Place, Standing, Standings, median_of, ratio_of
 from reports.standings import lines as lines_of
-from reports.statistics import ratio
 
 Line = dict[str, Any]
 Dataset = list[dict[str, Any]]
 
 REFERENCE = "reference"
-NETWORK = "nn"  # the faster of a job's neural-network rows
 CURVE = "curve.csv"
 POINTS = 24_000  # of all training curves together, and
 POINTS_OF_CURVE = 8, 80  # of one at least and at most
@@ -37,7 +35,7 @@ class Datasets:
     back end and number of items that are given at once.
     """
 
-    def __init__(self, standings: Standings, runs: Path, sort: str = "accuracy") -> None:
+    def __init__(self, standings: Standings, runs: Path, sort: str | None = None) -> None:
         self.standings: list[Standing] = []
         self.lines: Dataset = []
         for place, here in sorted(standings.items(), key=lambda entry: (entry[0].task, entry[0].machine, entry[0].threads)):
@@ -108,41 +106,22 @@ def _name(lines: Dataset) -> None:
             line["name"] += f" ({taken[line['name']]})"
 
 
-def _rows_of(standing: Standing) -> dict[str, list[tuple[Record, Row]]]:
-    """By back end; of a job's neural-network rows the fastest one, as NETWORK."""
-    found: dict[str, list[tuple[Record, Row]]] = {}
-    for job in standing.jobs.values():
-        networks = [row for row in job.rows if row.backend.startswith(f"{NETWORK}-") and row.ns_per_item]
-        if networks:
-            found.setdefault(NETWORK, []).append((job, min(networks, key=lambda row: row.ns_per_item or 0)))
-        for row in job.rows:
-            if row.status == "ok" and not row.backend.startswith(f"{NETWORK}-"):
-                found.setdefault(row.backend, []).append((job, row))
-    return found
-
-
 def _timings(line: int, standing: Standing) -> Iterator[dict[str, Any]]:
     """Medians over seeds; ratios as the leaderboard has them."""
-    for backend, pairs in _rows_of(standing).items():
-        rows = [row for _, row in pairs]
+    for backend, rows in standing.rows.items():
         timed = [row for row in rows if row.ns_per_item]
         if not timed:
             continue
-        ns = _median(row.ns_per_item for row in timed)
-        compared = [row for row in timed if row.ratio and backend != NETWORK]
-        middle, low, high = (
-            ratio([row.ratio for row in compared if row.ratio], compared[0].ratio_low, compared[0].ratio_high)
-            if compared
-            else (None, None, None)
-        )
+        ns = median_of(row.ns_per_item for row in timed)
+        middle, low, high = ratio_of(timed) if backend != NETWORK else (None, None, None)
         found = {
             "line": line,
             "backend": backend,
             "seeds": len(timed),
             "items_per_second": 1e9 / ns if ns else None,
             "ns_per_item": ns,
-            "gates": _median(row.gates for row in rows) if backend not in (NETWORK, REFERENCE) else None,
-            "compile_seconds": _median(row.compile_seconds for row in rows) if backend != NETWORK else None,
+            "gates": median_of(row.gates for row in rows) if backend not in (NETWORK, REFERENCE) else None,
+            "compile_seconds": median_of(row.compile_seconds for row in rows) if backend != NETWORK else None,
             "ratio": middle,
             "ratio_low": low,
             "ratio_high": high,
@@ -164,9 +143,9 @@ def _kinds(line: int, standing: Standing) -> Iterator[dict[str, Any]]:
 
 def _batches(line: int, standing: Standing) -> Iterator[dict[str, Any]]:
     """End to end for a few items, and of packed bits for all that are timed."""
-    for backend, pairs in _rows_of(standing).items():
+    for backend, rows in standing.rows.items():
         times: dict[tuple[int, bool], list[float]] = {}
-        for _, row in pairs:
+        for row in rows:
             for n_items, ns in row.few_items_ns.items():
                 times.setdefault((int(n_items), False), []).append(ns)
             whole = row.end_to_end_ns_per_item
@@ -214,8 +193,3 @@ def common_settings(standings: Iterable[Standing]) -> dict[str, Settings]:
         for name in [name for name, value in shared.items() if one.settings.get(name) != value]:
             del shared[name]
     return found
-
-
-def _median(values: Iterable[float | None]) -> float | None:
-    found = [value for value in values if value is not None]
-    return median(found) if found else None

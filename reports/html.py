@@ -117,13 +117,13 @@ def _columns(backends: Sequence[str]) -> list[Column]:
     ]
 
 
-def write_page(standings: Standings, unreadable: Sequence[RecordError], runs: Path, path: Path, sort: str = "accuracy") -> None:
+def write_page(standings: Standings, unreadable: Sequence[RecordError], runs: Path, path: Path, sort: str | None = None) -> None:
     """Write the page of these standings. unreadable: what is named beside them. runs: the folder of jobs. Raises ColumnError,
     OSError."""
     write_whole(path, page(standings, unreadable, runs, sort).encode())
 
 
-def page(standings: Standings, unreadable: Sequence[RecordError], runs: Path, sort: str = "accuracy") -> str:
+def page(standings: Standings, unreadable: Sequence[RecordError], runs: Path, sort: str | None = None) -> str:
     """The HTML of these standings."""
     data = Datasets(standings, runs, sort)
     circuits = alive(data, runs)

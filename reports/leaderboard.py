@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 
-from reports.standings import FORMS, Place, Standing, Standings, lines
+from reports.standings import FORMS, Place, Standing, Standings, lines, speed_of
 from reports.text import figure, interval, percent, quantity, seeds, threads
 
 _ANY_WIDTH = 10_000
@@ -65,8 +65,7 @@ def _columns(item: str) -> list[Column]:
         Column("param-\neters", _number("parameters", quantity), 1),
         Column("train\ns", _number("train_seconds", quantity), 1),
         Column("compile\ns", _number("compile_seconds", quantity), 1),
-        Column("nn", _number("nn_items_per_second", quantity), 2),
-        *(Column(name, _number(f"{name.replace('-', '_')}_items_per_second", quantity), 2) for name in FORMS),
+        *(Column(name, _number(speed_of(name), quantity), 2) for name in FORMS),
         Column("× nn,\n95 %", _ratio_interval, 2),
         Column("A/A\n%", _number("noise_floor", lambda floor: f"{100 * floor:.1f}"), 2),
     ]
@@ -142,7 +141,7 @@ def leaderboard(standings: Standings, sort: str | None = None) -> list[Board]:
 
     sort: another of reports.standings.FIGURES to order each table by; raises reports.ordering.ColumnError for none of them.
     """
-    return [Board(place, lines(here, sort or "accuracy")) for place, here in standings.items()]
+    return [Board(place, lines(here, sort)) for place, here in standings.items()]
 
 
 def markdown(standings: Standings, sort: str | None = None) -> str:

@@ -11,14 +11,21 @@ from reports.ordering import in_order
 from reports.record import Record, Row
 from reports.statistics import Estimate, ratio, undominated
 
-# What is known of a line, and what a table may be sorted by; names are those of the tidy table where they say the same. The last
-# ones are of the forms that every job may have.
-FORMS = ("numba", "c-naive", "c-portable", "c", "wasm")
+NETWORK = "nn"  # the faster of a job's neural-network rows
+# Forms that every job may have, and whose speeds a line tells.
+FORMS = (NETWORK, "numba", "c-naive", "c-portable", "c", "wasm")
+
+
+def speed_of(form: str) -> str:
+    """The name of a form's speed among FIGURES."""
+    return f"{form.replace('-', '_')}_items_per_second"
+
+
+# What is known of a line, and what a table may be sorted by; names are those of the tidy table where they say the same.
 FIGURES = (
     "method", "seeds", "accuracy", "accuracy_low", "accuracy_high", "worst", "soft_accuracy", "hard_accuracy",
     "compiled_accuracy", "gap", "gates_learned", "gates_compiled", "parameters", "train_seconds", "compile_seconds", "backend",
-    "items_per_second", "ratio_vs_nn", "ratio_low", "ratio_high", "noise_floor", "pareto", "nn_items_per_second",
-    *(f"{name.replace('-', '_')}_items_per_second" for name in FORMS),
+    "items_per_second", "ratio_vs_nn", "ratio_low", "ratio_high", "noise_floor", "pareto", *map(speed_of, FORMS),
 )  # fmt: skip
 
 
@@ -61,13 +68,25 @@ class Standing:
                 timed.setdefault(row.backend, []).append(row)
         return min(timed.values(), key=lambda rows: median(row.ns_per_item or 0 for row in rows), default=[])
 
+    @cached_property
+    def rows(self) -> dict[str, list[Row]]:
+        """Those that are ok, by back end, a row a job; of a job's neural-network rows the fastest one, as NETWORK."""
+        found: dict[str, list[Row]] = {}
+        for job in self.jobs.values():
+            networks = [row for row in job.rows if _of_network(row) and row.ns_per_item]
+            if networks:
+                found.setdefault(NETWORK, []).append(min(networks, key=lambda row: row.ns_per_item or 0))
+            for row in job.rows:
+                if row.status == "ok" and not _of_network(row):
+                    found.setdefault(row.backend, []).append(row)
+        return found
+
     def figures(self) -> dict[str, Any]:
         """By FIGURES but for pareto, which is of all lines; absent values are None. Accuracies, gates, parameters: means and
         medians over seeds; speeds: medians; ratio_vs_nn: of the fastest form, its geometric mean with an interval."""
         trained = [job.training for job in self.jobs.values() if job.training is not None]
         compiled = [row for job in self.jobs.values() if (row := job.row("c") or job.row("numba")) is not None]
-        networks = [min(times) for job in self.jobs.values() if (times := _network_times(job))]
-        ratio_vs_nn, low, high = self._ratio()
+        ratio_vs_nn, low, high = ratio_of(self.fastest)
         accuracy = self.accuracy
         found: dict[str, Any] = {
             "method": self.method,
@@ -80,35 +99,33 @@ class Standing:
             "hard_accuracy": _mean(training.hard_accuracy for training in trained),
             "compiled_accuracy": _mean(row.compiled_accuracy for row in compiled),
             "gap": _mean(training.gap for training in trained),
-            "gates_learned": _median(training.gates_learned for training in trained),
-            "gates_compiled": _median(row.gates for row in compiled),
-            "parameters": _median(training.parameters for training in trained),
-            "train_seconds": _median(training.seconds for training in trained),
-            "compile_seconds": _median(row.compile_seconds for row in compiled),
+            "gates_learned": median_of(training.gates_learned for training in trained),
+            "gates_compiled": median_of(row.gates for row in compiled),
+            "parameters": median_of(training.parameters for training in trained),
+            "train_seconds": median_of(training.seconds for training in trained),
+            "compile_seconds": median_of(row.compile_seconds for row in compiled),
             "backend": self.fastest[0].backend if self.fastest else None,
             "items_per_second": _per_second(row.ns_per_item for row in self.fastest),
             "ratio_vs_nn": ratio_vs_nn,
             "ratio_low": low,
             "ratio_high": high,
             "noise_floor": max((job.noise_floor for job in self.jobs.values() if job.noise_floor is not None), default=None),
-            "nn_items_per_second": _per_second(networks),
         }
         for name in FORMS:
-            rows = [row for job in self.jobs.values() if (row := job.row(name)) is not None]
-            found[f"{name.replace('-', '_')}_items_per_second"] = _per_second(row.ns_per_item for row in rows)
+            found[speed_of(name)] = _per_second(row.ns_per_item for row in self.rows.get(name, []))
         return found
 
-    def _ratio(self) -> tuple[float | None, float | None, float | None]:
-        rows = [row for row in self.fastest if row.ratio is not None]
-        if not rows:
-            return None, None, None
-        return ratio([row.ratio for row in rows if row.ratio], rows[0].ratio_low, rows[0].ratio_high)
+
+def ratio_of(rows: Iterable[Row]) -> tuple[float | None, float | None, float | None]:
+    """The geometric mean of a form's ratios over seeds, with its interval, as reports.statistics.ratio; None if it has none."""
+    compared = [(row.ratio, row.ratio_low, row.ratio_high) for row in rows if row.ratio]
+    return ratio([one for one, _, _ in compared], *compared[0][1:]) if compared else (None, None, None)
 
 
 Standings = dict[Place, list[Standing]]
 
 
-def lines(standings: Sequence[Standing], sort: str = "accuracy") -> list[dict[str, Any]]:
+def lines(standings: Sequence[Standing], sort: str | None = None) -> list[dict[str, Any]]:
     """What is known of each line of a table, by FIGURES, and the standing itself as "of" and its name as "label".
 
     pareto: no other line of the table is as good in accuracy, gates and speed and better in one; None for what has no gates.
@@ -123,7 +140,7 @@ def lines(standings: Sequence[Standing], sort: str = "accuracy") -> list[dict[st
     costs = [(-row["accuracy"], row["gates_compiled"], -(row["items_per_second"] or 0.0)) for row in circuits]
     for row, first in zip(circuits, undominated(costs), strict=True):
         row["pareto"] = first
-    return in_order(rows, sort, FIGURES)
+    return in_order(rows, sort or "accuracy", FIGURES)
 
 
 def failures(standings: Standings) -> list[str]:
@@ -173,8 +190,8 @@ def _asked(found: Settings) -> Settings:
     return {name: value for name, value in found.items() if name in ASKED}
 
 
-def _network_times(job: Record) -> list[float]:
-    return [row.ns_per_item for row in job.rows if row.backend.startswith("nn-") and row.ns_per_item]
+def _of_network(row: Row) -> bool:
+    return row.backend.startswith(f"{NETWORK}-")
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -182,12 +199,13 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return fmean(found) if found else None
 
 
-def _median(values: Iterable[float | None]) -> float | None:
+def median_of(values: Iterable[float | None]) -> float | None:
+    """Of those that are known; None if none is."""
     found = [value for value in values if value is not None]
     return median(found) if found else None
 
 
 def _per_second(nanoseconds: Iterable[float | None]) -> float | None:
     """Of the median of those that are known."""
-    ns = _median(nanoseconds)
+    ns = median_of(nanoseconds)
     return 1e9 / ns if ns else None
