@@ -20,7 +20,7 @@ from jobs.events import Tell
 from methods import METHODS, Problem, UnsuitableError, thresholds
 from methods.boards import unrolled
 from methods.engine import Engine, EngineConfig, build_engine
-from methods.network import Model, Network, Parameters, discretise
+from methods.network import Model, Network, Parameters, discretise, wired
 from methods.readings import gate_types
 from methods.readout import right
 from methods.train import Evaluation, Items, Progress, train
@@ -38,7 +38,7 @@ Tables = NDArray[np.uint64]  # (param,), the truth tables that a network discret
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """What came out of a training. tables and circuit: None for an ordinary network, which has no gates."""
+    """What came out of a training. network: wired. tables and circuit: None for an ordinary network, which has no gates."""
 
     network: Model
     parameters: Parameters
@@ -73,9 +73,10 @@ def train_stage(config: JobConfig, task: Task, folder: Path, origin: dict[str, s
     if folder.joinpath(_SUMMARY).exists():
         return _read(folder, network)
     engine, progress = _train(config, task, network, parameters, folder / CHECKPOINT, tell)
-    circuit = _circuit(network, progress, task, origin) if isinstance(network, Network) else None
+    final = _wired(network, progress.best_parameters)
+    circuit = _circuit(final, progress, task, origin) if isinstance(final, Network) else None
     learned = Learned(
-        network,
+        final,
         progress.best_parameters,
         progress.best_tables,
         circuit,
@@ -109,7 +110,12 @@ def _read(folder: Path, network: Model) -> Learned:
     circuit = Circuit.load(folder / CIRCUIT) if isinstance(network, Network) else None
     training = summary(folder)
     assert training is not None
-    return Learned(network, parameters, arrays.get("tables"), circuit, training)
+    return Learned(_wired(network, parameters), parameters, arrays.get("tables"), circuit, training)
+
+
+def _wired(network: Model, parameters: Parameters) -> Model:
+    """The network with what it has learned to read."""
+    return wired(network, parameters) if isinstance(network, Network) else network
 
 
 def _train(

@@ -6,12 +6,13 @@ differentiable logic cellular automata: Miotti, Niklasson, Randazzo, Mordvintsev
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from methods.base import MethodError
-from methods.network import Layer, Network
+from methods.network import Choice, Layer, Network
 from methods.stencil import neighbourhoods
 
 
@@ -32,16 +33,20 @@ def unrolled(network: Network, height: int, width: int, steps: int) -> Network:
     inputs = np.vstack([neighbourhoods(np, cells, torus=True), np.full(n_cells, n_cells)])
 
     def everywhere(signals: NDArray[np.int32], n_signals: int) -> NDArray[np.int32]:
-        """(row, n) of one cell -> (row * cell, n); a signal past the last, constant false, stays the one past the last."""
-        at = signals[:, None, :] * n_cells + np.arange(n_cells)[:, None] * (signals < n_signals)[:, None, :]
-        return at.reshape(-1, signals.shape[1]).astype(np.int32)
+        """(row, ...) of one cell -> (row * cell, ...); a signal past the last, constant false, stays the one past the last."""
+        at = signals[..., None] * n_cells + np.arange(n_cells) * (signals < n_signals)[..., None]
+        return np.moveaxis(at, -1, 1).reshape(-1, *signals.shape[1:]).astype(np.int32)
+
+    def of_board(signals: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The same of what the first layer reads."""
+        return np.moveaxis(inputs[signals], -1, 1).reshape(-1, *signals.shape[1:]).astype(np.int32)
 
     layers = []
     for index, (layer, n_signals) in enumerate(zip(network.layers, network.sources(), strict=True)):
-        if index > 0:
-            fan_in = everywhere(layer.fan_in, n_signals)
-        else:
-            fan_in = inputs[layer.fan_in].transpose(0, 2, 1).reshape(-1, network.arity).astype(np.int32)
+        read = partial(everywhere, n_signals=n_signals) if index > 0 else of_board
         pool = None if layer.pool is None else everywhere(layer.pool, layer.n_gates)
-        layers.append(Layer(fan_in, np.repeat(layer.param, n_cells), pool, layer.padded, layer.parts))
+        choice = layer.choice
+        if choice is not None:
+            choice = Choice(read(choice.candidates), np.repeat(choice.param, n_cells))
+        layers.append(Layer(read(layer.fan_in), np.repeat(layer.param, n_cells), pool, layer.padded, layer.parts, choice))
     return replace(network, n_inputs=n_cells, layers=tuple(layers) * steps)

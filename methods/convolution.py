@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from methods.base import MethodError
-from methods.network import Layer
-from methods.wiring import unique_wiring
+from methods.network import Choice, Layer
+from methods.wiring import candidates, unique_wiring
 
 # int (channel, row, column): the signal at each place of an image.
 Places = NDArray[np.intp]
@@ -46,12 +46,16 @@ def convolution(
     n_signals: int,
     first_param: int,
     arity: int,
+    n_candidates: int,
+    first_choice: int,
     rng: np.random.Generator,
 ) -> tuple[list[Layer], Places]:
     """The layers of a convolution, and where their signals lie.
 
-    places: of the signals that it reads, of n_signals; the layers' params are counted from first_param on. setting: names it
-    in errors. Raises MethodError if the receptive field does not fit the padded image, or the tree not the receptive field.
+    places: of the signals that it reads, of n_signals; the layers' params are counted from first_param on, and those of the
+    choices from first_choice. n_candidates: places of the receptive field that each leaf chooses among, the same at every
+    position; 1 if it is fixed. setting: names it in errors. Raises MethodError if the receptive field does not fit the padded
+    image, or the tree or the candidates not the receptive field.
     """
     padded = np.pad(places, ((0, 0), *[(config.padding,) * 2] * 2), constant_values=n_signals)
     n_channels, height, width = padded.shape
@@ -68,16 +72,22 @@ def convolution(
             f" field has only {n_read * config.size**2} places ({config.size}x{config.size} in {n_read} channels). Lower the"
             " depth, or raise the size."
         )
+    if n_candidates > n_read * config.size**2:
+        raise MethodError(
+            f"method.candidates={n_candidates} is more than the {n_read * config.size**2} places of the receptive field of"
+            f" {setting} ({config.size}x{config.size} in {n_read} channels). Lower it, or raise the size or the channels."
+        )
     channels = unique_wiring(n_channels, config.kernels, n_read, rng)
-    leaves = np.array([rng.permutation(n_read * config.size**2)[:n_leaves] for _ in range(config.kernels)])
-    channel, row, column = np.unravel_index(leaves, (n_read, config.size, config.size))
+    leaves = np.array([rng.permutation(n_read * config.size**2)[:n_leaves] for _ in range(config.kernels)], dtype=np.int32)
+    among = leaves[:, :, None]
+    if n_candidates > 1:
+        among = candidates(leaves, n_read * config.size**2, n_candidates, rng)
+    nth, row, column = np.unravel_index(among, (n_read, config.size, config.size))
+    channel = channels[np.arange(config.kernels)[:, None, None], nth]
     ys, xs = (np.arange(0, side - config.size + 1, config.stride) for side in (height, width))
-    # (kernel, leaf, y, x)
-    signals = padded[
-        np.take_along_axis(channels, channel, axis=1)[:, :, None, None],
-        row[:, :, None, None] + ys[:, None],
-        column[:, :, None, None] + xs,
-    ]
+    # (kernel, leaf, candidate, y, x)
+    read = padded[channel[..., None, None], row[..., None, None] + ys[:, None], column[..., None, None] + xs]
+    signals = read[:, :, 0]
     n_positions = len(ys) * len(xs)
     layers = []
     for level in range(config.depth):
@@ -86,12 +96,20 @@ def convolution(
         param = np.repeat(first_param + np.arange(config.kernels * n_gates), n_positions)
         first_param += config.kernels * n_gates
         first = level == 0
+        choice = None
+        if first and n_candidates > 1:
+            of_gates = read.reshape(config.kernels, n_gates, arity, n_candidates, n_positions).transpose(0, 1, 4, 2, 3)
+            choice = Choice(
+                of_gates.reshape(-1, arity, n_candidates).astype(np.int32),
+                np.repeat(first_choice + np.arange(config.kernels * n_gates, dtype=np.int32), n_positions),
+            )
         layers.append(
             Layer(
                 fan_in.astype(np.int32),
                 param.astype(np.int32),
                 padded=first and config.padding > 0,
                 parts=1 if first else config.kernels,
+                choice=choice,
             )
         )
         signals = np.arange(len(fan_in)).reshape(config.kernels, n_gates, len(ys), len(xs))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from codegen.truth_table import variable
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.smoothing import Smoothing
+from methods.smoothing import Smoothing, softmax
 
 ARITIES = (2,)
 SIGMOID = False
@@ -61,12 +61,9 @@ def coefficients(xp: Any, theta: Any, temperature: float, smoothing: Smoothing |
     """
     if smoothing is not None and smoothing.noisy:
         theta = theta + smoothing.gumbel(xp, *theta.shape)
-    logits = theta / temperature
-    weights = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
-    weights = weights / xp.sum(weights, axis=1, keepdims=True)
+    weights = softmax(xp, theta / temperature)
     if smoothing is not None and smoothing.hard:
-        chosen = xp.argmax(theta, axis=1)[:, None] == smoothing.counters(0, N_FUNCTIONS)[None, :]
-        weights = smoothing.harden(weights, chosen)
+        weights = smoothing.harden(weights, smoothing.largest(xp, theta))
     return weights @ xp.asarray(COEFFICIENTS, dtype=weights.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Networks of gates with fixed random wiring, for any relaxation: convolutions if there are any, then dense layers."""
+"""Networks of gates with random or learned wiring, for any relaxation: convolutions if there are any, then dense layers."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -11,10 +11,10 @@ from codegen.readout import GroupSum, Majority, Readout
 from methods import thresholds
 from methods.base import MethodError, Problem, UnsuitableError
 from methods.convolution import ConvolutionConfig, convolution
-from methods.network import Layer, Network, Parameters, unreached
+from methods.network import Choice, Layer, Network, Parameters, unreached
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import MODES
-from methods.wiring import WIRINGS
+from methods.wiring import WIRINGS, candidates
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -34,7 +34,9 @@ class GatesConfig:
     classes the last is summed in groups. votes: gates that decide
     each output bit by their majority. group_temperature: of the sums of groups, be it classes or votes; None: the square
     root of an eighth of the gates in a group, which is near what was published for 800 and 6,400 of them (10 and 30, arXiv
-    2210.08277). residual: probability of "copy the first input" at the start, None for a random start.
+    2210.08277). residual: probability of "copy the first input" at the start, None for a random start. candidates: signals that
+    each input of a dense layer's gate, and each leaf of a tree, chooses among while it learns, the one of the fixed wiring first;
+    1 for fixed wiring. choice_temperature: of the softmax over them, which the choice has its gradient from.
 
     Raises MethodError, naming the setting, for a choice that does not exist.
     """
@@ -44,6 +46,8 @@ class GatesConfig:
     arity: int
     convolutions: list[ConvolutionConfig]
     wiring: str
+    candidates: Annotated[int, Field(ge=1)]
+    choice_temperature: Positive
     widths: list[Annotated[int, Field(ge=1)]]
     residual: Annotated[float, Field(gt=0, lt=1)] | None
     temperature: Positive
@@ -84,15 +88,27 @@ def build_gates(
     elif inputs.dtype != np.bool_:
         raise MethodError("This task's inputs are real-valued. Set method.thresholds, such as {bits: 4, softness: 0.05}.")
     layers: list[Layer] = []
-    n_params, n_signals = 0, n_inputs
+    n_params, n_choices, n_signals = 0, 0, n_inputs
     if config.convolutions:
-        layers, n_params = _convolutions(config, problem, spec, n_inputs, rng)
+        layers, n_params, n_choices = _convolutions(config, problem, spec, n_inputs, rng)
         n_signals = layers[-1].n_signals
     dense: list[Layer] = []
     n_read = n_signals
     for width in _widths(config, problem):
         fan_in = WIRINGS[config.wiring](n_signals, width, config.arity, rng)
-        dense.append(Layer(fan_in, np.arange(n_params, n_params + width, dtype=np.int32)))
+        choice = None
+        if config.candidates > 1:
+            if config.candidates > n_signals:
+                raise MethodError(
+                    f"method.candidates={config.candidates} is more than the {n_signals} signals that a layer of {width} gates"
+                    " reads. Lower it, or widen the layer before."
+                )
+            choice = Choice(
+                candidates(fan_in, n_signals, config.candidates, rng),
+                np.arange(n_choices, n_choices + width, dtype=np.int32),
+            )
+            n_choices += width
+        dense.append(Layer(fan_in, np.arange(n_params, n_params + width, dtype=np.int32), choice=choice))
         n_params, n_signals = n_params + width, width
     readout = _readout(config, problem, n_signals if layers or dense else 0)
     lost = unreached(dense, n_read) if dense else np.empty(0, dtype=np.intp)
@@ -105,26 +121,35 @@ def build_gates(
         )
     relaxation = RELAXATIONS[config.relaxation]
     parameters["theta"] = relaxation.init(rng, n_params, config.arity, config.temperature, config.residual)
-    layers += dense
-    return Network(config.relaxation, n_inputs, tuple(layers), config.temperature, config.smoothing, spec, readout), parameters
+    if n_choices > 0:  # of equal logits the first is chosen
+        parameters["choice"] = np.zeros((n_choices, config.arity, config.candidates), dtype=np.float32)
+    network = Network(
+        config.relaxation, n_inputs, (*layers, *dense), config.temperature, config.smoothing, spec, readout,
+        config.choice_temperature,
+    )  # fmt: skip
+    return network, parameters
 
 
 def _convolutions(
     config: GatesConfig, problem: Problem, spec: thresholds.Thresholds | None, n_inputs: int, rng: np.random.Generator
-) -> tuple[list[Layer], int]:
-    """The layers of the convolutions, and how many params they have."""
+) -> tuple[list[Layer], int, int]:
+    """The layers of the convolutions, and how many params and choices they have."""
     if problem.places is None:
         raise UnsuitableError(f"method={config.name} is for images, and this task's items are not.")
     places = problem.places
     if spec is not None:  # each bit of a number is a channel
         places = np.concatenate([places * spec.n_bits + bit for bit in range(spec.n_bits)])
     layers: list[Layer] = []
-    n_params, n_signals = 0, n_inputs
+    n_params, n_choices, n_signals = 0, 0, n_inputs
     for index, one in enumerate(config.convolutions):
-        made, places = convolution(one, f"method.convolutions[{index}]", places, n_signals, n_params, config.arity, rng)
+        made, places = convolution(
+            one, f"method.convolutions[{index}]", places, n_signals, n_params, config.arity, config.candidates, n_choices, rng
+        )
         layers += made
         n_params, n_signals = int(made[-1].param[-1]) + 1, made[-1].n_signals
-    return layers, n_params
+        if made[0].choice is not None:
+            n_choices = int(made[0].choice.param[-1]) + 1
+    return layers, n_params, n_choices
 
 
 def _widths(config: GatesConfig, problem: Problem) -> list[int]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from methods import readout
 from methods.engine import Bits, EngineState, Inputs, OptimiserConfig, Steps
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Columns, Network, Parameters, columns, forward, relaxed, summed
+from methods.network import Columns, Network, Parameters, columns, forward, relaxed, summed, wired
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import Smoothing, step_key
 from methods.thresholds import bits
@@ -68,13 +68,19 @@ class JaxEngine:
         return Steps(np.asarray(losses)[:until], not len(bad))
 
     def soft(self, inputs: Inputs) -> NDArray[np.float32]:
-        return np.asarray(self._soft(self._layers, self._carry[0], jnp.asarray(_signal_major(inputs)))).T
+        return np.asarray(self._soft(self._wired(), self._carry[0], jnp.asarray(_signal_major(inputs)))).T
 
     def hard(self, inputs: Inputs) -> NDArray[np.float32]:
         tables = self._relaxation.truth_tables(np.asarray(self._carry[0]["theta"]))
         coefficients = monomial_coefficients(tables, self._network.arity).astype(np.float32)
-        outputs = self._hard(self._layers, coefficients, self._carry[0], jnp.asarray(_signal_major(inputs)))
+        outputs = self._hard(self._wired(), coefficients, self._carry[0], jnp.asarray(_signal_major(inputs)))
         return np.asarray(outputs).T
+
+    def _wired(self) -> list[Columns]:
+        """The layers as they are evaluated."""
+        if "choice" not in self._carry[0]:
+            return self._layers
+        return columns(wired(self._network, self.parameters()), jnp.asarray)
 
     def parameters(self) -> Parameters:
         return {name: np.array(value) for name, value in self._carry[0].items()}
@@ -170,13 +176,11 @@ def _outputs(network: Network, layers: Any, trained: Any, x: Any, smoothing: Smo
 def _hard(network: Network, layers: list[Columns], coefficients: Any, trained: Any, x: Any) -> Any:
     if network.thresholds is not None:
         x = bits(jnp, trained["thresholds"], x, network.thresholds)[1].astype(jnp.float32)
-    gates = [(fan_in, _take(coefficients, param), pool) for fan_in, param, pool in layers]
+    gates = [of._replace(gates=_take(coefficients, of.gates)) for of in layers]
     return summed(network.members(), forward(jnp, evaluate, _take, network, gates, x))
 
 
-def _smoothing(mode: str, key: Any) -> Smoothing | None:
-    if mode == "soft":
-        return None
+def _smoothing(mode: str, key: Any) -> Smoothing:
     return Smoothing(
         mode,
         key,

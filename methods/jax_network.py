@@ -30,7 +30,7 @@ class JaxNetwork:
         self._batch_size = batch
         coefficients = monomial_coefficients(tables, network.arity).astype(np.float32)
         # Index arrays are arguments of the compiled function, not constants in it: XLA would fold them at great length.
-        layers = [(fan_in, coefficients[param], pool) for fan_in, param, pool in columns(network, np.asarray)]
+        layers = [of._replace(gates=coefficients[of.gates]) for of in columns(network, np.asarray)]
         self._layers = jax.tree.map(jnp.asarray, (layers, network.members()))
         self._parts = jax.jit(partial(_evaluate, network))
         self._board = jax.jit(partial(_step, network, batch=batch), static_argnames="torus")

@@ -22,6 +22,7 @@ from methods.lane_gates import gate_gradient, gate_value, prefetch_inputs
 from methods.network import Network
 from methods.simd import (
     LANES,
+    add_four,
     equal,
     exp,
     fma,
@@ -51,6 +52,8 @@ _MAX_GROUPS = 16
 _SUMS_BYTES = 1 << 20
 _SUMS_SHARE = 0.05
 _HUGE_PAGE = 1 << 21
+# Choices are dealt to so many chunks: more than threads, as some have more choosers than others.
+_CHOICE_CHUNKS = 64
 
 # A row of what tells the kernels a layer: its first gate; its first pool entry and how many each of its signals has, 0 where
 # its signals are its gates; the signals where its gates begin, where what it reads begins and where its own begin; how many
@@ -76,19 +79,21 @@ def _value(arity, values, base, fan_in, row, coefficients, param, hard):
 
 
 @njit(cache=True, inline="always")
-def _gradient(arity, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first):
+def _gradient(
+    arity, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first, slopes, place
+):  # fmt: skip
     if arity == 2:
-        gate_gradient(2, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first)
+        gate_gradient(2, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first, slopes, place)
     elif arity == 4:
-        gate_gradient(4, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first)
+        gate_gradient(4, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first, slopes, place)
     elif arity == 6:
-        gate_gradient(6, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first)
+        gate_gradient(6, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first, slopes, place)
     elif arity == 1:
-        gate_gradient(1, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first)
+        gate_gradient(1, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first, slopes, place)
     elif arity == 3:
-        gate_gradient(3, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first)
+        gate_gradient(3, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first, slopes, place)
     else:
-        gate_gradient(5, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first)
+        gate_gradient(5, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first, slopes, place)
 
 
 @njit(cache=True, inline="always")
@@ -251,31 +256,39 @@ def _unpool(values, base, layer, low, high, pool, hard, above, first, gates):
 
 
 @njit(cache=True)
-def _backward_rows(values, base, at, fan_in, param, slot, coefficients, low, high, sigmoid, hard, above, first, below, sums):
+def _backward_rows(
+    values, base, at, fan_in, param, slot, coefficients, low, high, sigmoid, hard, above, first, below, sums, chooser, slopes,
+):  # fmt: skip
     """Gates low to high - 1, whose values are signals from `at` on: add their coefficients' gradients to sums, and their
     inputs' to below, whose signal 0 is `first`.
 
-    above: the gradient to the gates' values, taken out as it is read. first < 0: nobody wants the inputs'.
+    above: the gradient to the gates' values, taken out as it is read. first < 0: nobody wants the inputs'. slopes: where those
+    of choosers go, see _backward.
     """
     arity = fan_in.shape[1]
+    choosing = len(chooser) > 0
     for row in range(low, high):
         if row + _AHEAD < high:
             _ask_for(arity, values, base, fan_in, row + _AHEAD)
             if first >= 0:
                 _ask_for(arity, below, -LANES * first, fan_in, row + _AHEAD)
         grad = _take_gradient(above, row - low, values, base + LANES * (at + row - low), sigmoid)
-        _gradient(arity, values, base, fan_in, row, coefficients, param[row], hard, grad, sums, slot[row], below, first)
+        place = np.int64(chooser[row]) if choosing else np.int64(-1)
+        _gradient(
+            arity, values, base, fan_in, row, coefficients, param[row], hard, grad, sums, slot[row], below, first, slopes, place
+        )
 
 
 @njit(parallel=True, cache=True)
 def _backward(
     grad_outputs, values, n_signals, layers, blocks, fan_in, pool, param, slot, coefficients, low, high, sigmoid, hard, group,
-    grad_inputs, grads, sums, room,
+    grad_inputs, grads, sums, room, chooser, slopes,
 ):  # fmt: skip
     """Blocks high - 1 down to low on all tiles; sums: float32 (batch group, slot * 2**k), zero before.
 
     grad_outputs, (value, item), is read if the span has the last layer; grad_inputs, (input, item), is written if it has
-    the first and there is anything to write.
+    the first and there is anything to write. chooser: int32 (row,), which of those that choose their inputs a row is, -1 for
+    none, empty if none do; slopes: float32 (tile, chooser * k * 16), the gradients to their inputs.
     """
     n_groups = sums.shape[0]
     n_items = grad_outputs.shape[1]
@@ -302,7 +315,7 @@ def _backward(
                     _backward_part(
                         values, base, layers, blocks[block, 0], blocks[block + 1, 0] - 1, part, blocks[block, 1], fan_in, pool,
                         param, slot, coefficients, sigmoid, activated, hard, above, first, below, grads[thread, 2],
-                        grads[thread, 3], sums[batch_group],
+                        grads[thread, 3], sums[batch_group], chooser, slopes[tile],
                     )  # fmt: skip
                 if first >= 0:  # nobody takes that to constant false
                     store(below, LANES * _n_read(layers, blocks[block, 0]), splat(np.float32(0)))
@@ -321,7 +334,7 @@ def _backward(
 @njit(cache=True)
 def _backward_part(
     values, base, layers, bottom, top, part, n_parts, fan_in, pool, param, slot, coefficients, sigmoid, activated, hard, above,
-    first, below, these, those, sums,
+    first, below, these, those, sums, chooser, slopes,
 ):  # fmt: skip
     """One part of layers top down to bottom.
 
@@ -348,7 +361,7 @@ def _backward_part(
             to = these
         _backward_rows(
             values, base, layer[_GATES] + n * part, fan_in, param, slot, coefficients, low, low + n, activated, hard, of_gates,
-            read, to, sums,
+            read, to, sums, chooser, slopes,
         )  # fmt: skip
         activated = sigmoid
         of_gates = these
@@ -381,6 +394,68 @@ def _add_groups(sums):
                 total = total + load(flat, group * n + LANES * block)
                 store(flat, group * n + LANES * block, zero)
             store(flat, LANES * block, total)
+
+
+@njit(parallel=True, cache=True)
+def _choose(logits, starts, rows, candidates, fan_in):
+    """Put into fan_in, (row, k), the candidate with the largest logit for each input of a row that chooses.
+
+    logits: (choice, k, candidate). starts: choosers starts[c] to starts[c + 1] - 1 are those of choice c. rows, candidates:
+    of choosers, int32 (chooser,) and (chooser, k, candidate).
+    """
+    n_choices, arity, n = logits.shape
+    n_chunks = min(_MAX_GROUPS, n_choices)
+    for chunk in prange(n_chunks):
+        for choice in range(chunk * n_choices // n_chunks, (chunk + 1) * n_choices // n_chunks):
+            for j in range(arity):
+                best = 0
+                for i in range(1, n):
+                    if logits[choice, j, i] > logits[choice, j, best]:
+                        best = i
+                for chooser in range(starts[choice], starts[choice + 1]):
+                    fan_in[rows[chooser], j] = candidates[chooser, j, best]
+
+
+@njit(cache=True)
+def _four_dots(slopes, at, values, base, n_tiles, step, of_tile, four, hard):
+    """Lanes 0 to 3: sums over all items of a chooser's slopes times the values of four signals.
+
+    The slopes of tile t are slopes[at + step * t:], a signal's values are values[base + 16 * signal + of_tile * t:].
+    """
+    a = splat(np.float32(0))
+    b, c, d = a, a, a
+    p, q = base + LANES * np.int64(four[0]), base + LANES * np.int64(four[1])
+    r, s = base + LANES * np.int64(four[2]), base + LANES * np.int64(four[3])
+    for tile in range(n_tiles):
+        slope, on = load(slopes, at + step * tile), of_tile * tile
+        a = fma(slope, _read(values, p + on, hard), a)
+        b = fma(slope, _read(values, q + on, hard), b)
+        c = fma(slope, _read(values, r + on, hard), c)
+        d = fma(slope, _read(values, s + on, hard), d)
+    return four_sums(a, b, c, d)
+
+
+@njit(parallel=True, cache=True)
+def _choice_gradient(slopes, values, n_signals, n_tiles, starts, candidates, hard, grads):
+    """To grads, (choice, k, candidate), zero before, the gradients to the weights of the candidates: sums over the choosers of
+    a choice, and over the items, of the gradient to the input times the candidate's value. The number of candidates is a
+    multiple of four.
+
+    One thread has all of a choice, so that its sums are in the same order for any number of them.
+    """
+    n_choices, arity, n = grads.shape
+    step, of_tile = slopes.shape[1], LANES * n_signals
+    n_chunks = min(_CHOICE_CHUNKS, n_choices)
+    for unsigned in prange(n_chunks):
+        chunk = np.int64(unsigned)
+        flat, to = slopes.reshape(-1), grads.reshape(-1)
+        for choice in range(chunk * n_choices // n_chunks, (chunk + 1) * n_choices // n_chunks):
+            for chooser in range(starts[choice], starts[choice + 1]):
+                for j in range(arity):
+                    at = LANES * (arity * chooser + j)
+                    for i in range(0, n, 4):
+                        found = _four_dots(flat, at, values, 0, n_tiles, step, of_tile, candidates[chooser, j, i : i + 4], hard)
+                        add_four(to, n * (arity * choice + j) + i, found)
 
 
 _FUNCTIONS = np.ascontiguousarray(COEFFICIENTS.T).ravel()  # (4 * 16,)
@@ -475,10 +550,13 @@ class Plan:
         self._layers, self._blocks = _layout(network), _blocks(network)
         self._n_signals = int(self._layers[-1, _SIGNALS])
         self._bounds = self._layers[self._blocks[:, 0], _FIRST]
-        self._fan_in, self._param, self._number, order = _by_first_input(network, self._layers)
+        rows = _by_first_input(network, self._layers)
+        self._fan_in, self._param, self._number = rows.fan_in, rows.param, rows.number
+        self._choosers = _choosers(rows)
+        self._slopes = np.empty((0, 0), dtype=np.float32)
         pools = [layer.pool.ravel() for layer in network.layers if layer.pool is not None]
         self._pool = np.concatenate([np.empty(0, dtype=np.int32), *pools]).astype(np.int32)
-        self._group = network.groups()[order]
+        self._group = network.groups()[rows.last]
         widest = max(network.n_inputs, *(max(layer.n_gates, layer.n_signals) for layer in network.layers)) + 1
         self._room = _arena(_n_threads() * self._n_values * LANES).reshape(_n_threads(), -1)
         self._grads = _arena(_n_threads() * 4 * widest * LANES).reshape(_n_threads(), 4, -1)
@@ -487,6 +565,16 @@ class Plan:
         self._values = self._sums = np.empty(0, dtype=np.float32)
         self._slot = np.empty(0, dtype=np.int32)
         self._spans: list[Span] = []
+
+    @property
+    def n_choices(self) -> int:
+        """Rows of the choice logits, 0 where all that is read is fixed."""
+        return len(self._choosers.starts) - 1
+
+    def choose(self, logits: Floats) -> None:
+        """From now on, each input that chooses reads the candidate with the largest logit; logits: (choice, k, candidate)."""
+        chosen = self._choosers
+        _choose(np.ascontiguousarray(logits), chosen.starts, chosen.rows, chosen.candidates, self._fan_in)
 
     def forward(
         self, x: Floats, coefficients: Floats, activation: bool = True, hard: bool = False, noise: float = 0.0, key: int = 0
@@ -508,22 +596,31 @@ class Plan:
 
     def backward(
         self, coefficients: Floats, grad: Floats, hard: bool = False, want_inputs: bool = False
-    ) -> tuple[Floats, Floats | None]:
-        """The gradients to the coefficients and, if wanted, to x of the last forward, from that to its outputs."""
+    ) -> tuple[Floats, Floats | None, Floats | None]:
+        """The gradients to the coefficients, if wanted to x of the last forward, and where there are choices to the weights of
+        candidates, (choice, k, candidate), from that to its outputs."""
         grad, coefficients = np.ascontiguousarray(grad), np.ascontiguousarray(coefficients)
         grad_coefficients = np.zeros_like(coefficients)
         grad_inputs = np.empty((self._n_inputs if want_inputs else 0, self._n_items), dtype=np.float32)
+        chosen = self._choosers
         for span in reversed(self._spans):
             _backward(
                 grad, self._values, self._n_signals, self._layers, self._blocks, self._fan_in, self._pool, self._param,
                 self._slot, coefficients, span.low, span.high, self._sigmoid, hard, self._group, grad_inputs, self._grads,
-                self._sums, self._room,
+                self._sums, self._room, chosen.of_row, self._slopes,
             )  # fmt: skip
             _add_groups(self._sums)
             used = self._sums[0, : span.n_params * self._n_terms]
             grad_coefficients[span.params] += used.reshape(-1, self._n_terms)
             used[:] = 0
-        return grad_coefficients, grad_inputs if want_inputs else None
+        to_weights = None
+        if self.n_choices > 0:
+            n = chosen.n_candidates
+            grads = np.zeros((self.n_choices, chosen.candidates.shape[1], -(-n // 4) * 4), dtype=np.float32)
+            n_tiles = -(-self._n_items // LANES)
+            _choice_gradient(self._slopes, self._values, self._n_signals, n_tiles, chosen.starts, chosen.candidates, hard, grads)
+            to_weights = grads[:, :, :n]
+        return grad_coefficients, grad_inputs if want_inputs else None, to_weights
 
     def _resize(self, n_items: int) -> None:
         if n_items == self._n_items:
@@ -536,6 +633,10 @@ class Plan:
         n_groups = min(n_tiles, _MAX_GROUPS)
         bytes_of_a_param = 4 * n_groups * self._n_terms
         limit = max(_SUMS_BYTES, int(_SUMS_SHARE * self._values.nbytes)) // bytes_of_a_param
+        self._slopes = np.empty((n_tiles, 0), dtype=np.float32)
+        if self.n_choices > 0:
+            limit = len(self._param)  # one span: another would take the place of values that the choices' gradients need
+            self._slopes = _arena(n_tiles * self._choosers.candidates[:, :, 0].size * LANES).reshape(n_tiles, -1)
         self._slot, self._spans = _spans(self._param, self._bounds, limit)
         n_slots = max(span.n_params for span in self._spans)
         self._sums = np.zeros((n_groups, -(-n_slots * self._n_terms // LANES) * LANES), dtype=np.float32)
@@ -566,33 +667,79 @@ def _blocks(network: Network) -> NDArray[np.int64]:
     return np.array([*((start, network.layers[end - 1].parts) for start, end in zip(starts, ends, strict=True)), (ends[-1], 0)])
 
 
-def _by_first_input(
-    network: Network, layout: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.intp]]:
-    """fan_in over all signals, param and number in the network, of gates reordered within their layers; and the last's order.
+@dataclass(frozen=True)
+class _Rows:
+    """A network's gates in the order of the kernels. fan_in: int32 (row, k), over all signals. param, number: int32 (row,), in
+    theta and in the network. choosers: the rows that choose their inputs, candidates, int32 (chooser, k, candidate), and choices,
+    (chooser,), theirs. last: the gates of the last layer in this order, or its signals where it is pooled."""
+
+    fan_in: NDArray[np.int32]
+    param: NDArray[np.int32]
+    number: NDArray[np.int32]
+    choosers: NDArray[np.intp]
+    candidates: NDArray[np.int32]
+    choices: NDArray[np.int32]
+    last: NDArray[np.intp]
+
+
+def _by_first_input(network: Network, layout: NDArray[np.int64]) -> _Rows:
+    """The gates reordered within their layers.
 
     Gates sorted by their first input read that one in order: a quarter less time on layers of 8,000. Those that share
     parameters, are pooled or in parts stay in place: their neighbours read neighbouring signals as it is.
     """
     fan_ins, params, numbers = [], [], []
+    choosers, candidates, choices = [], [], []
     place = np.arange(network.n_inputs, dtype=np.int32)  # where the signals of the layer before have gone
     order: NDArray[np.intp] = np.arange(0)
     in_parts = np.array([layer.parts > 1 for layer in (*network.layers, network.layers[0])])
     for layer, (first_gate, _, _, _, read, *_), kept in zip(network.layers, layout, in_parts[:-1] | in_parts[1:], strict=False):
-        fan_in = np.append(place, len(place))[layer.fan_in]
+        places = np.append(place, len(place))
+        fan_in = places[layer.fan_in]
         order = np.arange(layer.n_gates, dtype=np.intp)
         if not kept and layer.pool is None and len(layer.params) == layer.n_gates:
             order = np.argsort(fan_in[:, 0], kind="stable")
         fan_ins.append(fan_in[order] + read)
         params.append(layer.param[order])
         numbers.append(first_gate + order)
+        if layer.choice is not None:
+            choosers.append(first_gate + np.arange(layer.n_gates))
+            candidates.append(places[layer.choice.candidates[order]] + read)
+            choices.append(layer.choice.param[order])
         place = np.argsort(order).astype(np.int32) if layer.pool is None else np.arange(layer.n_signals, dtype=np.int32)
-    return (
+    return _Rows(
         np.ascontiguousarray(np.concatenate(fan_ins), dtype=np.int32),
         np.concatenate(params).astype(np.int32),
         np.concatenate(numbers).astype(np.int32),
+        np.concatenate([np.empty(0, dtype=np.intp), *choosers]),
+        np.concatenate(candidates).astype(np.int32) if candidates else np.empty((0, network.arity, 0), dtype=np.int32),
+        np.concatenate([np.empty(0, dtype=np.int32), *choices]),
         order if network.layers[-1].pool is None else np.arange(network.n_outputs, dtype=np.intp),
     )
+
+
+@dataclass(frozen=True)
+class _Choosers:
+    """The rows that choose their inputs, in the order of their choices; see _choose and, for of_row, _backward. candidates: as
+    many more of the last as make a multiple of four, n_candidates without them."""
+
+    starts: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    candidates: NDArray[np.int32]
+    n_candidates: int
+    of_row: NDArray[np.int32]
+
+
+def _choosers(rows: _Rows) -> _Choosers:
+    order = np.argsort(rows.choices, kind="stable")
+    chosen, n = rows.choosers[order], rows.candidates.shape[2]
+    of_row = np.empty(0, dtype=np.int32)
+    if len(chosen):
+        of_row = np.full(len(rows.param), -1, dtype=np.int32)
+        of_row[chosen] = np.arange(len(chosen))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows.choices))])
+    candidates = np.pad(rows.candidates[order], ((0, 0), (0, 0), (0, -n % 4)), mode="edge" if n else "constant")
+    return _Choosers(starts, chosen, np.ascontiguousarray(candidates), n, of_row)
 
 
 def _spans(param: NDArray[np.int32], bounds: NDArray[Any], limit: int) -> tuple[NDArray[np.int32], list[Span]]:

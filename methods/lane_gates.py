@@ -47,10 +47,11 @@ def gate_value(
 @intrinsic
 def gate_gradient(
     typing: Any, arity: Any, values: Any, base: Any, fan_in: Any, row: Any, coefficients: Any, param: Any, hard: Any, grad: Any,
-    sums: Any, slot: Any, below: Any, first: Any,
+    sums: Any, slot: Any, below: Any, first: Any, slopes: Any, place: Any,
 ) -> Any:  # fmt: skip
     """From the gradient to a row's polynomial, `grad`: add those to its coefficients, summed over the items, to
-    sums[2**k * slot:], and unless first < 0 those to its inputs to theirs in below, whose signal 0 is `first`.
+    sums[2**k * slot:], and unless first < 0 those to its inputs to theirs in below, whose signal 0 is `first`. Unless
+    place < 0, leave those to its inputs in slopes[16 * k * place:].
 
     The others as in gate_value.
     """
@@ -59,8 +60,10 @@ def gate_gradient(
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first = arguments
-        _, values_type, _, fan_in_type, _, coefficients_type, _, _, _, sums_type, _, below_type, _ = signature.args
+        _, values, base, fan_in, row, coefficients, param, hard, grad, sums, slot, below, first, slopes, place = arguments
+        _, values_type, _, fan_in_type, _, coefficients_type, _, _, _, sums_type, _, below_type, _, slopes_type, _ = (
+            signature.args
+        )
         places = _places(context, builder, fan_in_type, fan_in, row, k)
         inputs = [_input(context, builder, values_type, values, base, place, hard) for place in places]
         products = [[grad]]  # by level, the last first: the gradients to its terms
@@ -69,25 +72,34 @@ def gate_gradient(
         n = min(1 << k, LANES)
         first_sum = builder.mul(slot, _LONG(1 << k))
         for i, total in enumerate(lane_sums(builder, products[-1])):
-            place = address(context, builder, sums_type, sums, builder.add(first_sum, _LONG(LANES * i)), ir.VectorType(FLOAT, n))
+            to = address(context, builder, sums_type, sums, builder.add(first_sum, _LONG(LANES * i)), ir.VectorType(FLOAT, n))
             mask = ir.Constant(ir.VectorType(INT, n), list(range(n)))
             added = builder.shuffle_vector(total, ir.Constant(FLOATS, ir.Undefined), mask)
-            _add(builder, place, added)
-        with builder.if_then(builder.icmp_signed(">=", first, _LONG(0))):
+            _add(builder, to, added)
+        passed, kept = (builder.icmp_signed(">=", wanted, _LONG(0)) for wanted in (first, place))
+        with builder.if_then(builder.or_(passed, kept)):
             terms = _coefficients(context, builder, coefficients_type, coefficients, param, k)
             levels = _levels(builder, terms, inputs)
-            for j, signal in enumerate(places):
+            of_inputs = []
+            for j in range(k):
                 odd = levels[j][1::2]
                 slope = None
                 for above, term in zip(products[k - 1 - j], odd, strict=True):
                     slope = builder.fmul(above, term) if slope is None else fma_of(builder, above, term, slope)
-                at = builder.mul(builder.sub(signal, first), _LONG(LANES))
-                _add(builder, address(context, builder, below_type, below, at, FLOATS), slope)
+                of_inputs.append(slope)
+            with builder.if_then(passed):
+                for signal, slope in zip(places, of_inputs, strict=True):
+                    at = builder.mul(builder.sub(signal, first), _LONG(LANES))
+                    _add(builder, address(context, builder, below_type, below, at, FLOATS), slope)
+            with builder.if_then(kept):
+                for j, slope in enumerate(of_inputs):
+                    at = builder.mul(builder.add(builder.mul(place, _LONG(k)), _LONG(j)), _LONG(LANES))
+                    builder.store(slope, address(context, builder, slopes_type, slopes, at, FLOATS)).align = 4
         return context.get_dummy_value()
 
     signature = types.void(
         arity, values, types.intp, fan_in, types.intp, coefficients, types.intp, types.boolean, lanes, sums, types.intp, below,
-        types.intp,
+        types.intp, slopes, types.intp,
     )  # fmt: skip
     return signature, generate
 

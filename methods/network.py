@@ -5,13 +5,15 @@
 A dense layer has a param of its own for each row; rows that share parameters (the positions of a convolution kernel)
 have equal param. All layers of a network have one arity, so its parameters are one array, theta (param, value).
 A layer's rows may be pooled: the layer after it then reads the OR of some of them, which relaxed is their maximum.
+Which rows a gate reads may be learned too: each of its inputs is then one of several candidates, by logits of its own.
 Where inputs are real-valued, learnable thresholds turn them into the bits that the first layer reads.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +23,23 @@ from codegen.readout import GroupSum, Readout, to_binary
 from codegen.truth_table import MAX_ARITY, table_mask
 from methods.multilinear import evaluate
 from methods.relaxations import RELAXATIONS
-from methods.smoothing import Smoothing
+from methods.smoothing import Smoothing, softmax
 from methods.thresholds import Thresholds, bits
 
-# What is trained, by name: theta float32 (param, value), and thresholds float32 (feature, bit) where there are any.
+# What is trained, by name: theta float32 (param, value); thresholds float32 (feature, bit) and choice float32
+# (choice, k, candidate) where there are any.
 Parameters = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What the inputs of a layer's gates may be. candidates: int32 (gate, k, candidate), signals that the layer can read.
+    param: int32 (gate,), the row of the choice logits used; gates that share their place in theta share that too, and then
+    candidate i of one stands where candidate i of the others does, as in the positions of a convolution kernel.
+    """
+
+    candidates: NDArray[np.int32]
+    param: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +49,8 @@ class Layer:
     pool: int32 (signal, n), the gates of this layer of which each of its signals is the OR, one may stand there repeatedly;
     None where its signals are its gates. padded: a fan_in that is the number of signals of the layer before is constant
     false, which is what lies beyond the edges of an image. parts: so many runs of gates, equally long, each of which reads
-    only the same run of the gates before, as the kernels of a convolution do: they can be evaluated part by part.
+    only the same run of the gates before, as the kernels of a convolution do: they can be evaluated part by part. choice: what
+    the gates may read while that is learned; fan_in is then what they read at the start, the first candidates.
     """
 
     fan_in: NDArray[np.int32]
@@ -43,6 +58,7 @@ class Layer:
     pool: NDArray[np.int32] | None = None
     padded: bool = False
     parts: int = 1
+    choice: Choice | None = None
 
     @property
     def n_gates(self) -> int:
@@ -81,6 +97,7 @@ class Network:
     relaxation: a key of RELAXATIONS. n_inputs: bits that the first layer reads. temperature: of every gate's relaxation,
     > 0. smoothing: of methods.smoothing.MODES. thresholds: how real-valued inputs become bits, None where inputs are bits.
     readout: how sums of the last layer's rows become the answer, None where the rows are the output bits.
+    choice_temperature: of the softmax over candidates, > 0.
     """
 
     relaxation: str
@@ -90,6 +107,7 @@ class Network:
     smoothing: str = "soft"
     thresholds: Thresholds | None = None
     readout: Readout | None = None
+    choice_temperature: float = 1.0
 
     @property
     def arity(self) -> int:
@@ -125,12 +143,16 @@ class Network:
     def identity(self) -> dict[str, NDArray[Any]]:
         """See Model: the wiring and the settings."""
         ends = f"{self.thresholds} {self.readout}"
-        settings = f"{self.relaxation} {self.n_inputs} {self.temperature!r} {self.smoothing} {ends}"
+        temperatures = f"{self.temperature!r} {self.choice_temperature!r}"
+        settings = f"{self.relaxation} {self.n_inputs} {temperatures} {self.smoothing} {ends}"
+        # Candidates are many and a checkpoint is written often.
+        candidates = b"".join(layer.choice.candidates.tobytes() for layer in self.layers if layer.choice is not None)
         pools = [layer.pool.ravel() for layer in self.layers if layer.pool is not None]
         return {
             "fan_in": np.concatenate([layer.fan_in for layer in self.layers]),
             "param": np.concatenate([layer.param for layer in self.layers]),
             "pool": np.concatenate([np.empty(0, dtype=np.int32), *pools]),
+            "candidates": np.frombuffer(sha256(candidates).digest(), dtype=np.uint8).copy(),
             "widths": np.array([(layer.n_gates, layer.n_signals) for layer in self.layers]),
             "settings": np.frombuffer(settings.encode(), dtype=np.uint8).copy(),
         }
@@ -145,33 +167,68 @@ def unreached(layers: Sequence[Layer], n_signals: int) -> NDArray[np.intp]:
             gates = np.zeros(layer.n_gates, dtype=bool)
             gates[layer.pool[needed]] = True
         read = np.zeros(n_read + 1, dtype=bool)
-        read[layer.fan_in[gates]] = True
+        read[(layer.fan_in if layer.choice is None else layer.choice.candidates)[gates]] = True
         needed = read[:n_read]
     return np.flatnonzero(~needed)
 
 
-# A layer in an engine's arrays: its fan-in columns, something for its gates (such as param), and the columns of its pool,
-# none where it has no pool.
-Columns = tuple[Sequence[Any], Any, Sequence[Any]]
+def wired(network: Network, parameters: Parameters) -> Network:
+    """The network with every input of a gate where its choice logits are largest, the first of equal ones: nothing to choose."""
+
+    def of(layer: Layer) -> Layer:
+        if layer.choice is None:
+            return layer
+        best = parameters["choice"].argmax(axis=2)[layer.choice.param]
+        return replace(layer, fan_in=np.take_along_axis(layer.choice.candidates, best[:, :, None], axis=2)[:, :, 0], choice=None)
+
+    return replace(network, layers=tuple(of(layer) for layer in network.layers))
+
+
+class Columns(NamedTuple):
+    """A layer in an engine's arrays. fan_in: by input. gates: something for its gates, such as param. pool: its columns, none
+    where it has no pool. candidates: by input and candidate, and choice: their param, none where fan_in is what is read."""
+
+    fan_in: Sequence[Any]
+    gates: Any
+    pool: Sequence[Any]
+    candidates: Sequence[Sequence[Any]] = ()
+    choice: Any = None
 
 
 def columns(network: Network, put: Callable[[NDArray[np.int32]], Any]) -> list[Columns]:
     """The layers in an engine's arrays, with their param; put: makes one of numpy's."""
-    return [
-        (
+    found = []
+    for layer in network.layers:
+        one = Columns(
             [put(column) for column in layer.fan_in.T],
             put(layer.param),
             [] if layer.pool is None else [put(column) for column in layer.pool.T],
         )
-        for layer in network.layers
+        if layer.choice is not None:
+            by_input = [[put(column) for column in one.T] for one in layer.choice.candidates.transpose(1, 0, 2)]
+            one = one._replace(candidates=by_input, choice=put(layer.choice.param))
+        found.append(one)
+    return found
+
+
+def _inputs(xp: Any, take: Callable[[Any, Any], Any], layer: Layer, of: Columns, x: Any, weights: Any = None) -> list[Any]:
+    """What the gates of a layer read of the signals before it, x (signal, item); weights: (choice, k, candidate), of the
+    candidates, where there are any."""
+    if layer.padded:
+        x = xp.concat([x, xp.zeros_like(x[:1])])
+    if not of.candidates:
+        return [take(x, column) for column in of.fan_in]
+    mine = take(weights, of.choice)
+    return [
+        sum(mine[:, j, i, None] * take(x, column) for i, column in enumerate(by_candidate))
+        for j, by_candidate in enumerate(of.candidates)
     ]
 
 
-def _inputs(xp: Any, take: Callable[[Any, Any], Any], layer: Layer, fan_in: Sequence[Any], x: Any) -> list[Any]:
-    """What the gates of a layer read of the signals before it, x (signal, item)."""
-    if layer.padded:
-        x = xp.concat([x, xp.zeros_like(x[:1])])
-    return [take(x, column) for column in fan_in]
+def choice_weights(xp: Any, logits: Any, temperature: float, smoothing: Smoothing) -> Any:
+    """Of each candidate, (choice, k, candidate): 1 for the one with the largest logit and 0 for the others, exactly, with the
+    gradient of the softmax (straight-through)."""
+    return smoothing.straight_through(softmax(xp, logits / temperature), smoothing.largest(xp, logits))
 
 
 def _pooled(xp: Any, take: Callable[[Any, Any], Any], pool: Sequence[Any], gates: Any) -> Any:
@@ -191,6 +248,7 @@ def relaxed(
     """The values of the relaxed network in any engine's arrays: the bits it reads, then each layer's, (signal, item).
 
     x: (feature, item) for a network with thresholds, else (input, item). take: (x, rows) -> x[rows], the engine's gather.
+    smoothing: of a training step; None to evaluate, where layers are those of a wired network.
     """
     if network.thresholds is not None:
         soft, hard = bits(xp, parameters["thresholds"], x, network.thresholds)
@@ -198,12 +256,16 @@ def relaxed(
     yield x
     relaxation = RELAXATIONS[network.relaxation]
     coefficients = relaxation.coefficients(xp, parameters["theta"], network.temperature, smoothing)
+    weights = None
+    if any(of.candidates for of in layers):
+        assert smoothing is not None
+        weights = choice_weights(xp, parameters["choice"], network.choice_temperature, smoothing)
     first_gate = 0
-    for layer, (fan_in, param, pool) in zip(network.layers, layers, strict=True):
-        polynomial = evaluate(take(coefficients, param), _inputs(xp, take, layer, fan_in, x))
+    for layer, of in zip(network.layers, layers, strict=True):
+        polynomial = evaluate(take(coefficients, of.gates), _inputs(xp, take, layer, of, x, weights))
         gates = relaxation.activation(xp, polynomial, network.temperature, smoothing, first_gate)
         first_gate += layer.n_gates
-        x = _pooled(xp, take, pool, gates)
+        x = _pooled(xp, take, of.pool, gates)
         yield x
 
 
@@ -228,20 +290,20 @@ def forward(
     layers: Sequence[Columns],
     x: Any,
 ) -> Any:
-    """Run layers on x (input, item), in any engine's arrays, without the readout.
+    """Run layers, of a wired network, on x (input, item), in any engine's arrays, without the readout.
 
     layers: with what `gate` needs of a layer's gates. gate: (that, inputs) -> values (gate, item). take: (x, rows) -> x[rows],
     the engine's gather. Returns (signal of the last layer, item).
     """
-    for layer, (fan_in, gates, pool) in zip(network.layers, layers, strict=True):
-        x = _pooled(xp, take, pool, gate(gates, _inputs(xp, take, layer, fan_in, x)))
+    for layer, of in zip(network.layers, layers, strict=True):
+        x = _pooled(xp, take, of.pool, gate(of.gates, _inputs(xp, take, layer, of, x)))
     return x
 
 
 def discretise(network: Network, tables: NDArray[np.uint64]) -> Netlist:
     """The trained network as a netlist, gate for gate, with ORs for the pools and a constant for what lies beyond an edge.
 
-    tables: uint64 (param,), the function that each theta stands for.
+    network: wired. tables: uint64 (param,), the function that each theta stands for.
     """
     gates = _Gates(network.n_inputs)
     false = gates.add(np.zeros(1, dtype=np.uint64), np.empty((1, 0)))[0] if any(one.padded for one in network.layers) else -1

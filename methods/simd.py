@@ -127,6 +127,11 @@ def lane_sums(builder: Any, vectors: list[Any]) -> list[Any]:
     return vectors
 
 
+def _first_four(builder: Any, value: Any) -> Any:
+    mask = ir.Constant(ir.VectorType(INT, 4), list(range(4)))
+    return builder.shuffle_vector(value, ir.Constant(FLOATS, ir.Undefined), mask)
+
+
 def _fold(builder: Any, a: Any, b: Any, distance: int) -> Any:
     """Lane i: a[i] + a[i ^ distance] where i has no bit `distance`, else that of b. Half of it is a blend, which is cheap."""
     lane = range(LANES)
@@ -250,8 +255,21 @@ def store_four(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = address(context, builder, signature.args[0], *arguments[:2], ir.VectorType(FLOAT, 4))
-        mask = ir.Constant(ir.VectorType(INT, 4), list(range(4)))
-        builder.store(builder.shuffle_vector(arguments[2], ir.Constant(FLOATS, ir.Undefined), mask), place).align = 4
+        builder.store(_first_four(builder, arguments[2]), place).align = 4
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, lanes), generate
+
+
+@intrinsic
+def add_four(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """array[index : index + 4] += the first four lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = address(context, builder, signature.args[0], *arguments[:2], ir.VectorType(FLOAT, 4))
+        old = builder.load(place)
+        old.align = 4
+        builder.store(builder.fadd(old, _first_four(builder, arguments[2])), place).align = 4
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes), generate

@@ -33,6 +33,12 @@ def mix(x: Any) -> Any:
     return x ^ (x >> MIX_SHIFTS[2])
 
 
+def softmax(xp: Any, logits: Any) -> Any:
+    """Along the last axis."""
+    weights = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
+    return weights / xp.sum(weights, axis=-1, keepdims=True)
+
+
 def step_key(seed: int, step: Any) -> Any:
     """The 32 bits that a step's noise starts from; step is an int or an engine's integer scalar."""
     return mix(_wrapped(step + _like(step, mix(seed & _MASK))))
@@ -67,8 +73,16 @@ class Smoothing:
         return self.mode.startswith("gumbel")
 
     def harden(self, soft: Any, hard: Any) -> Any:
-        """In the hard modes the value of hard with the gradient of soft, else soft. Exactly hard, to the bit."""
-        return self.to_float(hard) + (soft - self.stop(soft)) if self.hard else soft
+        """In the hard modes the value of hard with the gradient of soft, else soft."""
+        return self.straight_through(soft, hard) if self.hard else soft
+
+    def straight_through(self, soft: Any, hard: Any) -> Any:
+        """The value of hard, exactly, to the bit, with the gradient of soft."""
+        return self.to_float(hard) + (soft - self.stop(soft))
+
+    def largest(self, xp: Any, logits: Any) -> Any:
+        """Whether each is the largest along the last axis, the first of equal ones."""
+        return xp.argmax(logits, axis=-1)[..., None] == self.counters(0, logits.shape[-1])
 
     def uniform(self, first_row: int, n_rows: int, n_columns: int) -> Any:
         """Float32 (row, column) in (0, 1), never 0 or 1: 23 random bits and a half."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from methods import kernels, readout
 from methods.engine import Bits, EngineError, EngineState, Inputs, OptimiserConfig, Steps
 from methods.multilinear import evaluate, monomial_coefficients
-from methods.network import Model, Network, Parameters, columns, forward, relaxed, summed
+from methods.network import Model, Network, Parameters, columns, forward, relaxed, summed, wired
 from methods.ordinary import Ordinary
 from methods.relaxations import RELAXATIONS
 from methods.simd import LANES
@@ -63,8 +63,11 @@ class TorchEngine(ABC):
         self._all: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @abstractmethod
-    def _values(self, x: torch.Tensor, training: bool) -> torch.Tensor:
-        """(input, item) -> (value, item), without what only training adds unless it is."""
+    def _training_values(self, x: torch.Tensor) -> torch.Tensor:
+        """(input, item) -> (value, item), with what only training adds."""
+
+    @abstractmethod
+    def soft(self, inputs: Inputs) -> NDArray[np.float32]: ...
 
     @abstractmethod
     def hard(self, inputs: Inputs) -> NDArray[np.float32]: ...
@@ -94,9 +97,6 @@ class TorchEngine(ABC):
             self._adamw.step()
             self._steps += 1
         return Steps(np.array(losses, dtype=np.float32), True)
-
-    def soft(self, inputs: Inputs) -> NDArray[np.float32]:
-        return self._evaluate(inputs, lambda x: self._values(x, training=False))
 
     def parameters(self) -> Parameters:
         return {name: value.detach().cpu().numpy().copy() for name, value in self._parameters.items()}
@@ -129,7 +129,7 @@ class TorchEngine(ABC):
         else:
             self._all = self._all or (self._signal_major(self._inputs), self._signal_major(self._target))
             x, target = self._all
-        return readout.loss(xp, self._readout, self._values(x, training=True), target)
+        return readout.loss(xp, self._readout, self._training_values(x), target)
 
     def _evaluate(self, inputs: Inputs, run: Callable[[torch.Tensor], torch.Tensor]) -> NDArray[np.float32]:
         with torch.no_grad():
@@ -161,8 +161,9 @@ class TorchGates(TorchEngine):
         self._network = network
         self._relaxation = RELAXATIONS[network.relaxation]
         self._seed = seed
-        self._form = self._form_of(network, use_kernels)
-        self._trained = self._form if trained is network else self._form_of(trained, use_kernels)
+        self._use_kernels = use_kernels and self._device.type == "cpu"
+        self._form = self._form_of(network)
+        self._trained = self._form if trained is network else self._form_of(trained)
         of_item = 4 * (network.n_inputs + network.n_gates)
         self._evaluated_at_once = max(LANES, min(_EVALUATED_AT_ONCE, _EVALUATED_BYTES // of_item))
 
@@ -175,8 +176,9 @@ class TorchGates(TorchEngine):
         def run(x: torch.Tensor) -> torch.Tensor:
             if self._network.thresholds is not None:
                 x = bits(xp, self._parameters["thresholds"], x, self._network.thresholds)[1].to(torch.float32)
-            return self._form.hard(coefficients, x)
+            return form.hard(coefficients, x)
 
+        form = self._wired()
         return self._evaluate(inputs, run)
 
     def gradient_norms(self) -> NDArray[np.float32]:
@@ -187,17 +189,21 @@ class TorchGates(TorchEngine):
         norms = [self._scale * np.linalg.norm(of_params[layer.params]) for layer in self._network.layers]
         return np.array(norms, dtype=np.float32)
 
-    def _values(self, x: torch.Tensor, training: bool) -> torch.Tensor:
-        if training:
-            return self._trained.values(self._parameters, x, self._smoothing())
-        return self._form.values(self._parameters, x, None)
+    def soft(self, inputs: Inputs) -> NDArray[np.float32]:
+        form = self._wired()
+        return self._evaluate(inputs, lambda x: form.values(self._parameters, x, None))
 
-    def _form_of(self, network: Network, use_kernels: bool) -> "_Kernels | Operations":
-        return _Kernels(network) if use_kernels and self._device.type == "cpu" else Operations(network, self._device)
+    def _training_values(self, x: torch.Tensor) -> torch.Tensor:
+        return self._trained.values(self._parameters, x, self._smoothing())
 
-    def _smoothing(self) -> Smoothing | None:
-        if self._network.smoothing == "soft":
-            return None
+    def _form_of(self, network: Network) -> "_Kernels | Operations":
+        return _Kernels(network) if self._use_kernels else Operations(network, self._device)
+
+    def _wired(self) -> "_Kernels | Operations":
+        """What evaluates the network as it is now."""
+        return self._form_of(wired(self._network, self.parameters())) if "choice" in self._parameters else self._form
+
+    def _smoothing(self) -> Smoothing:
         return Smoothing(
             self._network.smoothing,
             step_key(self._seed, self._steps),
@@ -224,6 +230,9 @@ class TorchOrdinary(TorchEngine):
         super().__init__(network, parameters, decayed, optimiser, inputs, target, threads, device)
         self._network = network
 
+    def soft(self, inputs: Inputs) -> NDArray[np.float32]:
+        return self._evaluate(inputs, self._training_values)
+
     def hard(self, inputs: Inputs) -> NDArray[np.float32]:
         return self.soft(inputs)
 
@@ -232,7 +241,7 @@ class TorchOrdinary(TorchEngine):
         norms = [np.nan if grad is None else self._scale * float(torch.linalg.vector_norm(grad)) for grad in grads]
         return np.array(norms, dtype=np.float32)
 
-    def _values(self, x: torch.Tensor, training: bool) -> torch.Tensor:  # noqa: ARG002, both are the same
+    def _training_values(self, x: torch.Tensor) -> torch.Tensor:
         values: torch.Tensor = self._network.values(self._parameters, x)
         return values
 
@@ -274,7 +283,7 @@ class Operations:
 
     def hard(self, coefficients: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The same of bits and the polynomials of truth tables, (param, 2**k)."""
-        layers = [(fan_in, _take(coefficients, param), pool) for fan_in, param, pool in self._layers]
+        layers = [of._replace(gates=_take(coefficients, of.gates)) for of in self._layers]
         values: torch.Tensor = summed(self._members, forward(xp, evaluate, _take, self._network, layers, x))
         return values
 
@@ -306,7 +315,12 @@ class _Kernels:
             coefficients = self._relaxation.coefficients(xp, theta, network.temperature)
             if smoothing is not None and smoothing.noisy:
                 noise, key = 1 / network.temperature, smoothing.key
-        return _Gates.apply(x, coefficients, self._plan, hard, noise, key)
+        weights = None
+        if self._plan.n_choices > 0:
+            logits = parameters["choice"]
+            self._plan.choose(logits.detach().numpy())
+            weights = torch.softmax(logits / network.choice_temperature, dim=2)
+        return _Gates.apply(x, coefficients, weights, self._plan, hard, noise, key)
 
 
 class _Softmax(torch.autograd.Function):
@@ -327,7 +341,14 @@ class _Softmax(torch.autograd.Function):
 class _Gates(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, coefficients: torch.Tensor, plan: kernels.Plan, hard: bool, noise: float, key: int
+        ctx: Any,
+        x: torch.Tensor,
+        coefficients: torch.Tensor,
+        weights: torch.Tensor | None,  # noqa: ARG004, of the candidates, of which the plan reads the chosen ones
+        plan: kernels.Plan,
+        hard: bool,
+        noise: float,
+        key: int,
     ) -> torch.Tensor:
         ctx.plan, ctx.hard = plan, hard
         ctx.save_for_backward(coefficients)
@@ -335,10 +356,13 @@ class _Gates(torch.autograd.Function):
         return torch.from_numpy(values)
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, None, None, None, None]:
+    def backward(
+        ctx: Any, *grads: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor | None, None, None, None, None]:
         (coefficients,) = ctx.saved_tensors
-        to_coefficients, to_inputs = ctx.plan.backward(
+        to_coefficients, to_inputs, to_weights = ctx.plan.backward(
             coefficients.detach().numpy(), grads[0].contiguous().numpy(), hard=ctx.hard, want_inputs=ctx.needs_input_grad[0]
         )
         to_x = None if to_inputs is None else torch.from_numpy(to_inputs)
-        return to_x, torch.from_numpy(to_coefficients), None, None, None, None
+        to_weights = None if to_weights is None else torch.from_numpy(to_weights)
+        return to_x, torch.from_numpy(to_coefficients), to_weights, None, None, None, None

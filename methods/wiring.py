@@ -1,4 +1,4 @@
-"""Which signals feed each gate: index arrays, made once from a seed and then part of the network."""
+"""Which signals feed each gate, or may: index arrays, made once from a seed and then part of the network."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -59,6 +59,24 @@ def aligned_wiring(n_signals: int, n_gates: int, arity: int, rng: np.random.Gene
         mine = int(np.argmax(hands[gate] == first[gate]))
         hands[gate, mine] = next(signal for signal in range(n_signals) if signal not in (first[gate], *hands[gate]))
     return np.column_stack([first, hands]).astype(np.int32)
+
+
+def candidates(fan_in: NDArray[np.int32], n_signals: int, n: int, rng: np.random.Generator) -> NDArray[np.int32]:
+    """For each input of each gate n signals to choose among, the first its fan-in's, the others random, none twice.
+
+    fan_in: (gate, k). Returns int32 (gate, k, n), in which no signal stands much more often than another. Raises ValueError if n
+    is more than n_signals.
+    """
+    if n > n_signals:
+        raise ValueError(f"Expected at most as many candidates as signals, {n_signals}; got {n}.")
+    dealt = _deal(n_signals, fan_in.size, n, rng)
+    own = fan_in.reshape(-1)
+    held = dealt == own[:, None]
+    at = np.where(held.any(axis=1), held.argmax(axis=1), 0)
+    rows = np.arange(len(dealt))
+    dealt[rows, at] = dealt[:, 0]
+    dealt[:, 0] = own
+    return dealt.reshape(*fan_in.shape, n)
 
 
 def _deal(n_signals: int, n_gates: int, arity: int, rng: np.random.Generator) -> NDArray[np.int32]:

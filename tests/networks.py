@@ -11,7 +11,7 @@ import torch
 from methods.base import Problem
 from methods.engine import EngineConfig, OptimiserConfig, build_engine
 from methods.gates import GatesConfig, ThresholdConfig, build_gates
-from methods.network import Layer, Network, columns
+from methods.network import Choice, Layer, Network, columns
 from methods.relaxations import RELAXATIONS
 from methods.smoothing import Smoothing, step_key
 from methods.train import TrainConfig
@@ -34,6 +34,8 @@ def gates_config(**changes):
         "arity": 2,
         "convolutions": [],
         "wiring": "unique",
+        "candidates": 1,
+        "choice_temperature": 1.0,
         "widths": [12, 8],
         "residual": None,
         "temperature": 1.0,
@@ -82,6 +84,19 @@ def shared_network(relaxation="dlgn", arity=2, temperature=1.0):
     return network, {"theta": RELAXATIONS[relaxation].init(rng, 8, arity, temperature, None)}
 
 
+def choosing(network, parameters, n, seed=0):
+    """The network with n candidates for each input of each gate, drawn at random, and logits of each choice; rows that share
+    parameters share their choice."""
+    rng = np.random.default_rng(seed)
+    layers = []
+    for layer, n_signals in zip(network.layers, network.sources(), strict=True):
+        drawn = rng.integers(0, n_signals + layer.padded, (*layer.fan_in.shape, n), dtype=np.int32)
+        layers.append(replace(layer, fan_in=drawn[:, :, 0], choice=Choice(drawn, layer.param)))
+    n_choices = 1 + max(layer.param.max() for layer in network.layers)
+    logits = rng.standard_normal((n_choices, network.arity, n)).astype(np.float32)
+    return replace(network, layers=tuple(layers), choice_temperature=0.7), {**parameters, "choice": logits}
+
+
 def items(n_items, n_inputs, n_outputs, seed=0, real=False):
     """Training items drawn at random: inputs, bits or real-valued, and target."""
     rng = np.random.default_rng(seed)
@@ -89,13 +104,19 @@ def items(n_items, n_inputs, n_outputs, seed=0, real=False):
     return inputs, rng.random((n_items, n_outputs)) < 0.5
 
 
-def learnable(relaxation="dlgn", arity=2, smoothing="soft", real=False, widths=(8,), n_items=40, temperature=1.0, seed=0):
-    """(network, parameters, inputs, target) of a training; real-valued inputs go through learned thresholds."""
+def learnable(
+    relaxation="dlgn", arity=2, smoothing="soft", real=False, widths=(8,), n_items=40, temperature=1.0, seed=0, candidates=1
+):
+    """(network, parameters, inputs, target) of a training; real-valued inputs go through learned thresholds. Where there are
+    candidates, the choice among them is not decided by a tie."""
     inputs, target = items(n_items, 5, 4, seed, real)
     network, parameters = gate_network(
         widths, inputs, 4, seed, relaxation=relaxation, arity=arity, smoothing=smoothing, temperature=temperature,
-        thresholds=ThresholdConfig(bits=3, softness=0.1) if real else None,
+        thresholds=ThresholdConfig(bits=3, softness=0.1) if real else None, candidates=candidates,
     )  # fmt: skip
+    if candidates > 1:
+        logits = np.random.default_rng(seed).standard_normal(parameters["choice"].shape).astype(np.float32)
+        parameters = {**parameters, "choice": logits}
     return network, parameters, inputs, target
 
 

@@ -10,7 +10,7 @@ from codegen.simulate import simulate
 from methods import MethodError
 from methods.boards import unrolled
 from methods.convolution import ConvolutionConfig
-from methods.network import discretise
+from methods.network import discretise, wired
 from methods.relaxations import RELAXATIONS
 from methods.stencil import neighbourhoods
 from tasks import TASKS
@@ -38,6 +38,18 @@ def test_it_steps_boards_as_its_circuit_steps_each_cell(height, width, steps, co
         for _ in range(steps):
             board = simulate(cell, neighbourhoods(np, board, True).T)[:, 0].reshape(board.shape)
         assert np.array_equal(after, board)
+
+
+@settings(deadline=None, max_examples=10)
+@given(height=st.integers(1, 5), width=st.integers(1, 5), steps=st.integers(1, 3), convolved=st.booleans())
+def test_every_cell_chooses_as_the_network_does(height, width, steps, convolved):
+    network, parameters = cell_network([TREES] * convolved, candidates=2)
+    logits = np.random.default_rng(0).standard_normal(parameters["choice"].shape).astype(np.float32)
+    parameters = {**parameters, "choice": logits}
+    chosen = wired(unrolled(network, height, width, steps), parameters)
+    expected = unrolled(wired(network, parameters), height, width, steps)
+    for found, layer in zip(chosen.layers, expected.layers, strict=True):
+        assert np.array_equal(found.fan_in, layer.fan_in)
 
 
 @pytest.mark.usefixtures("quick_xla")

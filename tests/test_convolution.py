@@ -22,10 +22,10 @@ def config(**changes):
     return ConvolutionConfig(**{**usual, **changes})
 
 
-def made(settings, shape, arity=2, seed=0):
+def made(settings, shape, arity=2, seed=0, n_candidates=1):
     """The layers on an image of (channel, row, column) in reading order, and where their signals lie."""
     places = np.arange(np.prod(shape)).reshape(shape)
-    return convolution(settings, "c", places, places.size, 0, arity, np.random.default_rng(seed))
+    return convolution(settings, "c", places, places.size, 0, arity, n_candidates, 0, np.random.default_rng(seed))
 
 
 @st.composite
@@ -72,6 +72,44 @@ def test_a_tree_reads_the_same_places_around_each_of_its_positions(convolution, 
             seen += offsets
         assert len(set(seen)) == len(seen)
         assert len({channel for channel, _, _ in seen}) <= settings.channels
+
+
+@given(convolutions(), st.integers(0, 99), st.data())
+@settings(deadline=None, max_examples=40)
+def test_a_leaf_chooses_among_the_same_places_around_each_position(convolution, seed, data):
+    settings, shape, arity = convolution
+    n_places = min(settings.channels, shape[0]) * settings.size**2
+    n = data.draw(st.integers(2, n_places)) if n_places > 1 else 1
+    fixed, _ = made(settings, shape, arity, seed)
+    layers, _ = made(settings, shape, arity, seed, n)
+    assert np.array_equal(layers[0].fan_in, fixed[0].fan_in)
+    assert all(layer.choice is None for layer in layers[1:])
+    if n == 1:
+        assert layers[0].choice is None
+        return
+    candidates, param = layers[0].choice.candidates, layers[0].choice.param
+    assert np.array_equal(param, layers[0].param)
+    assert np.array_equal(candidates[:, :, 0], layers[0].fan_in)
+    ys, xs = ((side + 2 * settings.padding - settings.size) // settings.stride + 1 for side in shape[1:])
+    false = np.prod(shape)
+    by_leaf = candidates.reshape(settings.kernels, -1, ys, xs, arity, n).transpose(0, 1, 4, 5, 2, 3).reshape(-1, n, ys, xs)
+    for leaf in by_leaf:
+        offsets = []
+        for one in leaf:
+            y, x = np.nonzero(one != false)
+            channel, row, column = np.unravel_index(one[y, x], shape)
+            found = {*zip(channel, row - y * settings.stride, column - x * settings.stride, strict=True)}
+            assert len(found) <= 1
+            offsets += found
+        assert len(set(offsets)) == len(offsets)
+
+
+def test_more_candidates_than_a_receptive_field_has_places_are_refused():
+    made(config(size=2), (2, 5, 5), n_candidates=8)
+    with pytest.raises(
+        MethodError, match=r"method.candidates=9 is more than the 8 places of the receptive field of c \(2x2 in 2"
+    ):
+        made(config(size=2), (2, 5, 5), n_candidates=9)
 
 
 @given(convolutions())

@@ -29,7 +29,7 @@ from codegen.simulate import simulate
 from methods import RELAXATIONS, readout
 from methods.engine import EngineConfig, EngineError, build_engine
 from methods.gates import ThresholdConfig
-from methods.network import columns, discretise, relaxed, summed
+from methods.network import columns, discretise, relaxed, summed, wired
 from methods.smoothing import MODES
 from methods.thresholds import bits, values
 
@@ -68,6 +68,33 @@ def test_engines_take_the_same_steps(relaxation, arity, mode):
         # two-input WARP gates are tried below.
         if (relaxation, arity) != ("warp", 2) and real == ((arity // 2 + MODES.index(mode)) % 2 == 0):
             assert_same_steps(after_steps("jax", training), expected)
+
+
+@pytest.mark.parametrize(("relaxation", "arity", "mode"), [("dlgn", 2, "soft"), ("warp", 3, "hard"), ("warp", 2, "gumbel_soft")])
+def test_engines_take_the_same_steps_in_what_gates_read(relaxation, arity, mode):
+    training = learnable(relaxation, arity, mode, widths=(16, 8), candidates=5)
+    expected = after_steps("torch", training)
+    assert np.abs(expected[2]["choice"] - training[1]["choice"]).max() > 0.01
+    assert_same_steps(after_steps("torch with kernels", training), expected)
+    assert_same_steps(after_steps("jax", training), expected)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_evaluated_reads_what_is_chosen(form):
+    network, parameters, inputs, target = learnable("warp", 2, widths=(16, 8), candidates=5)
+    engine = build(form, network, parameters, inputs, target)
+    found = []
+    for _ in range(2):
+        now = engine.parameters()
+        fixed = wired(network, now)
+        assert all(layer.choice is None for layer in fixed.layers)
+        circuit = discretise(fixed, RELAXATIONS["warp"].truth_tables(now["theta"]))
+        assert np.array_equal(engine.hard(inputs), simulate(circuit, inputs))
+        del now["choice"]
+        assert np.allclose(engine.soft(inputs), build("torch", fixed, now, inputs, target).soft(inputs), atol=1e-6)
+        found.append(np.concatenate([layer.fan_in for layer in fixed.layers]))
+        engine.run(None, rates(30))
+    assert not np.array_equal(*found)
 
 
 def test_engines_take_the_same_steps_in_minibatches_at_changing_rates():
@@ -315,7 +342,7 @@ def test_steps_after_one_that_is_not_finite_are_not_taken():
 @pytest.mark.parametrize("mode", ["soft", "gumbel_hard"])
 @pytest.mark.parametrize(("relaxation", "arity"), GATES)
 def test_kernels_train_the_same_to_the_bit_for_any_number_of_threads(relaxation, arity, mode):
-    training = learnable(relaxation, arity, mode, real=True, widths=(40, 40, 20, 10), n_items=500)
+    training = learnable(relaxation, arity, mode, real=True, widths=(40, 40, 20, 10), n_items=500, candidates=4)
     states = []
     for threads in (1, 2, 2):
         engine = build("torch with kernels", *training, threads=threads)

@@ -12,6 +12,7 @@ import back_ends
 import pytest
 import yaml
 from rich.console import Console
+from safetensors.numpy import load_file
 
 from codegen.backends import BACKENDS
 from codegen.circuit import Circuit
@@ -109,6 +110,24 @@ def test_convolutions_of_images_are_compiled_to_what_was_trained(tmp_path):
     assert record.training.gates_learned == 6 * 16 * 3 + 60
     assert record.training.hard_accuracy > 0.3
     assert all((row.exact, row.compiled_accuracy) == (True, record.training.hard_accuracy) for row in record.rows)
+
+
+def test_what_gates_read_is_learned_and_compiled_and_the_same_when_it_is_read_again(tmp_path):
+    kernels = "method.convolutions=[{kernels: 6, size: 3, stride: 2, padding: 1, depth: 2, channels: 2, pool: 3}]"
+    sizes = [kernels, "method.widths=[60]", "method.relaxation=warp", "method.candidates=6", "method.choice_temperature=0.3"]
+    arguments = ["method=conv", "task=digits", *sizes, "train.max_steps=60", "train.optimiser.learning_rate=0.2", "timing=none"]
+    for backends in ("[nn-torch,numba]", "[nn-torch,nn-jax,numpy]"):
+        done = run_harness(*arguments, f"backend.names={backends}", "runs_dir=r", cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+    found = [Record.read(path) for path in tmp_path.glob("r/*/record.json")]
+    assert len({record.trained_in for record in found}) == 1
+    assert len([row for record in found for row in record.rows]) == 5
+    for record in found:
+        assert record.training.hard_accuracy > 0.3
+        assert record.training.parameters == 6 * 3 * 4 + 60 * 4 + (6 * 2 + 60) * 2 * 6
+        assert all((row.exact, row.compiled_accuracy) == (True, record.training.hard_accuracy) for row in record.rows)
+    (learned,) = tmp_path.glob("r/trainings/*/learned.safetensors")
+    assert load_file(learned)["parameter.choice"].any()
 
 
 def test_a_sweep_skips_pairs_that_do_not_fit_and_says_why(tmp_path):
@@ -231,6 +250,8 @@ MISTAKES = {
     "method.widths=[8,0]": "method.widths.1=0",
     "method.temperature=0": "method.temperature=0",
     "method.widths=[4]": "9 inputs, first",
+    "method.candidates=10": "method.candidates=10 is more than the 9 signals that a layer of",
+    "method.candidates=0": "method.candidates=0",
     "method.residual=1": "method.residual=1",
     "method.smoothing=gumbel": "There is no method.smoothing=gumbel here. Choices: soft, hard, gumbel_soft, gumbel_hard.",
     "method.arity=3": "There is no method.arity=3 here. Choices: 2.",

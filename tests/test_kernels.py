@@ -12,38 +12,51 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import GATES, NAMESPACES, random_network, shared_network, smoothing, take, torch_columns
+from networks import GATES, NAMESPACES, choosing, random_network, shared_network, smoothing, take, torch_columns
 
 from codegen.readout import GroupSum
 from codegen.simulate import simulate
 from methods import RELAXATIONS, dlgn, kernels
 from methods.kernels import Plan, softmax_coefficients, softmax_gradient
 from methods.multilinear import monomial_coefficients
-from methods.network import discretise, relaxed, summed
+from methods.network import discretise, relaxed, summed, wired
 from tests.conftest import ROOT
 
 N_ITEMS = [1, 15, 16, 17, 37, 300]
 xp = NAMESPACES["torch"]
 
 
-def by_torch(network, coefficients, x, grad, noise=None):
-    """(outputs, gradient to the coefficients, gradient to x) of the relaxed network, by autograd."""
+def by_torch(network, coefficients, x, grad, noise=None, choice=None):
+    """(outputs, gradient to the coefficients, gradient to x) of the relaxed network, by autograd; and to the choice logits, if
+    there are any."""
     given = SimpleNamespace(coefficients=lambda xp, theta, *_: theta, activation=RELAXATIONS[network.relaxation].activation)
     leaves = [torch.tensor(coefficients, requires_grad=True), torch.tensor(x, requires_grad=True)]
+    parameters = {"theta": leaves[0]}
+    if choice is not None:
+        leaves.append(torch.tensor(choice, requires_grad=True))
+        parameters["choice"] = leaves[2]
     with patch.dict(RELAXATIONS, {network.relaxation: given}):
-        *_, outputs = relaxed(xp, take, network, torch_columns(network), {"theta": leaves[0]}, leaves[1], noise)
+        *_, outputs = relaxed(xp, take, network, torch_columns(network), parameters, leaves[1], noise)
     members = network.members()
     outputs = summed(members if members is None else torch.tensor(members), outputs)
     outputs.backward(torch.tensor(grad))
     return outputs.detach().numpy(), *(np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.numpy() for leaf in leaves)
 
 
-def by_kernels(plan, network, coefficients, x, grad, noise=None):
+def by_kernels(plan, network, coefficients, x, grad, noise=None, choice=None):
     settings = {}
     if noise is not None:
         settings = {"hard": noise.hard, "noise": noise.noisy / network.temperature, "key": noise.key}
+    if choice is not None:
+        plan.choose(choice)
     outputs = plan.forward(x, coefficients, **settings)
-    return outputs, *plan.backward(coefficients, grad, hard=settings.get("hard", False), want_inputs=True)
+    *found, to_weights = plan.backward(coefficients, grad, hard=settings.get("hard", False), want_inputs=True)
+    if choice is None:
+        assert to_weights is None
+        return outputs, *found
+    leaf = torch.tensor(choice, requires_grad=True)
+    torch.softmax(leaf / network.choice_temperature, dim=2).backward(torch.tensor(to_weights))
+    return outputs, *found, leaf.grad.numpy()
 
 
 def plan_of(network):
@@ -102,6 +115,38 @@ def test_sums_of_groups_have_the_values_and_gradients_of_torch(relaxation, arity
     found = by_kernels(plan_of(network), network, *given)
     assert found[0].shape == (3, n_items)
     assert_same(found, by_torch(network, *given))
+
+
+@pytest.mark.parametrize("n_items", [1, 17, 300])
+@pytest.mark.parametrize("n_candidates", [1, 3, 4, 9])
+@pytest.mark.parametrize("gate", [("dlgn", 2), ("warp", 1), ("warp", 3), ("warp", 6)])
+def test_choices_have_the_values_and_gradients_of_torch(gate, n_candidates, n_items):
+    for network, parameters in (
+        random_network(*gate, 6, [20, 11, 4], temperature=0.8),
+        summed_network(*gate),
+        shared_network(*gate, 0.8),
+    ):
+        network, parameters = choosing(network, parameters, n_candidates)
+        given = work(network, parameters, n_items, bits=True)
+        for mode in ("soft", "hard") if gate[0] == "warp" else ("soft",):
+            noise = smoothing(mode)
+            found = by_kernels(plan_of(network), network, *given, noise, parameters["choice"])
+            expected = by_torch(network, *given, noise, parameters["choice"])
+            assert_same(found, expected)
+            assert (np.abs(expected[3]).max() > 1e-4) == (n_candidates > 1)
+
+
+def test_choices_are_made_anew_for_every_step():
+    network, parameters = choosing(*random_network("dlgn", 2, 6, [20, 11]), 5)
+    given = work(network, parameters, 40)
+    plan = plan_of(network)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        logits = rng.standard_normal(parameters["choice"].shape).astype(np.float32)
+        fixed = wired(network, {**parameters, "choice": logits})
+        found = by_kernels(plan, network, *given, choice=logits)
+        for one, other in zip(found[:3], by_kernels(plan_of(fixed), fixed, *given), strict=True):
+            assert np.allclose(one, other, atol=1e-5)  # in another order of the rows
 
 
 @pytest.mark.parametrize("widths", [[1], [1, 1, 1], [5, 1, 3], [1, 40, 1]])
@@ -295,7 +340,7 @@ for relaxation, arity in (("dlgn", 2), ("warp", 2), ("warp", 4)):
     plan = Plan(network, RELAXATIONS[relaxation].SIGMOID)
     coefficients = RELAXATIONS[relaxation].coefficients(np, theta, 1.0)
     values = plan.forward(rng.random((9, 301), dtype=np.float32), coefficients, noise=1.0, key=7)
-    for result in (values, *plan.backward(coefficients, values - np.float32(0.5), want_inputs=True)):
+    for result in (values, *plan.backward(coefficients, values - np.float32(0.5), want_inputs=True)[:2]):
         digest.update(result.tobytes())
 print(digest.hexdigest())
 """

@@ -15,7 +15,7 @@ from methods import RELAXATIONS, MethodError, torch_network
 from methods.base import Problem
 from methods.gates import ThresholdConfig, build_gates
 from methods.jax_network import JaxNetwork
-from methods.network import Layer, Network, discretise, unreached
+from methods.network import Layer, Network, discretise, unreached, wired
 from methods.stencil import neighbourhoods
 from methods.thresholds import values
 from methods.torch_network import TorchNetwork
@@ -184,6 +184,27 @@ def test_thresholds_turn_each_feature_into_so_many_inputs():
     assert network.thresholds.n_features == 4
     assert parameters["thresholds"].shape == (4, 3)
     assert np.allclose(values(np, parameters["thresholds"]), [[0.25, 0.5, 0.75]], atol=0.05)
+
+
+def test_candidates_start_where_fixed_wiring_is_and_must_be_signals():
+    fixed, _ = gate_network([20, 12, 4], 9, 4, relaxation="warp", arity=3)
+    network, parameters = gate_network([20, 12, 4], 9, 4, relaxation="warp", arity=3, candidates=7)
+    assert parameters["choice"].shape == (36, 3, 7)
+    assert np.array_equal(np.concatenate([layer.choice.param for layer in network.layers]), np.arange(36))
+    for layer, other in zip(network.layers[:1], fixed.layers[:1], strict=True):
+        assert np.array_equal(layer.fan_in, other.fan_in)
+    for layer, at_start in zip(network.layers, wired(network, parameters).layers, strict=True):
+        assert np.array_equal(layer.fan_in, layer.choice.candidates[:, :, 0])
+        assert np.array_equal(at_start.fan_in, layer.fan_in)
+    with pytest.raises(MethodError, match=r"method.candidates=10 is more than the 9 signals that a layer of 20 gates reads"):
+        gate_network([20, 12, 4], 9, 4, candidates=10)
+
+
+def test_inputs_that_are_candidates_of_a_gate_are_not_lost():
+    with pytest.raises(MethodError, match="of the 9 inputs"):
+        gate_network([4], 9, 4)
+    network, _ = gate_network([4], 9, 4, candidates=9)
+    assert not len(unreached(network.layers, 9))
 
 
 def test_a_network_is_a_function_of_its_settings_and_seed():

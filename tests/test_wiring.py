@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from methods.wiring import WIRINGS, aligned_wiring, unique_wiring
+from methods.wiring import WIRINGS, aligned_wiring, candidates, unique_wiring
 
 sizes = {"n_signals": st.integers(1, 40), "n_gates": st.integers(1, 120), "arity": st.integers(1, 6), "seed": st.integers(0, 99)}
 
@@ -79,3 +79,29 @@ def test_the_other_inputs_of_aligned_gates_are_balanced_and_the_same_from_a_seed
     assert np.ptp(np.bincount(fan_in.ravel(), minlength=40)) <= 1
     assert np.array_equal(fan_in, aligned_wiring(40, 400, 4, np.random.default_rng(1)))
     assert not np.array_equal(fan_in, aligned_wiring(40, 400, 4, np.random.default_rng(2)))
+
+
+@settings(deadline=None)
+@given(n=st.integers(1, 40), **sizes)
+def test_candidates_are_distinct_signals_of_which_the_first_is_the_fan_in(n, n_signals, n_gates, arity, seed):
+    rng = np.random.default_rng(seed)
+    fan_in = unique_wiring(n_signals, n_gates, arity, rng)
+    if n > n_signals:
+        with pytest.raises(ValueError, match=f"as many candidates as signals, {n_signals}; got {n}"):
+            candidates(fan_in, n_signals, n, rng)
+        return
+    found = candidates(fan_in, n_signals, n, rng)
+    assert found.shape == (n_gates, arity, n)
+    assert found.dtype == np.int32
+    assert np.array_equal(found[:, :, 0], fan_in)
+    assert found.min() >= 0
+    assert found.max() < n_signals
+    assert all(len(set(row)) == n for row in found.reshape(-1, n).tolist())
+
+
+def test_candidates_are_of_all_signals_alike_and_the_same_from_a_seed():
+    fan_in = unique_wiring(100, 400, 2, np.random.default_rng(0))
+    found, again, other = (candidates(fan_in, 100, 16, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert np.array_equal(found, again)
+    assert not np.array_equal(found, other)
+    assert np.ptp(np.bincount(found.ravel(), minlength=100)) < 0.3 * found.size / 100
