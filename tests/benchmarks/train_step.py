@@ -27,22 +27,25 @@ ADAMW = OptimiserConfig(learning_rate=0.01, betas=(0.9, 0.999), weight_decay=0.0
 
 @dataclass(frozen=True)
 class Case:
-    """layers of width gates of the arity, on 400 inputs; the last layer's gates are summed into ten classes."""
+    """layers of width gates of the arity, on 400 inputs; the last layer's gates are summed into ten classes. candidates: of each
+    input of a gate, 1 where it is fixed."""
 
     relaxation: str
     arity: int
     width: int
     layers: int = 6
     batch: int = 100
+    candidates: int = 1
     shape = (1, 20, 20)
 
     @property
     def name(self) -> str:
-        return f"{self.relaxation} k={self.arity} {self.layers}×{self.width:,}"
+        choice = f" of {self.candidates}" if self.candidates > 1 else ""
+        return f"{self.relaxation} k={self.arity}{choice} {self.layers}×{self.width:,}"
 
     @property
     def config(self) -> GatesConfig:
-        return _config(self.relaxation, self.arity, [], [self.width] * self.layers)
+        return _config(self.relaxation, self.arity, [], [self.width] * self.layers, self.candidates)
 
 
 @dataclass(frozen=True)
@@ -66,32 +69,36 @@ class Convolutional:
         return _config("dlgn", 2, trees, [1280 * k, 640 * k, 320 * k])
 
 
-def _config(relaxation: str, arity: int, convolutions: list[ConvolutionConfig], widths: list[int]) -> GatesConfig:
+def _config(
+    relaxation: str, arity: int, convolutions: list[ConvolutionConfig], widths: list[int], candidates: int = 1
+) -> GatesConfig:
     return GatesConfig(
-        name="benchmark", relaxation=relaxation, arity=arity, convolutions=convolutions, wiring="unique", widths=widths,
-        residual=None, temperature=1.0, votes=1, group_temperature=10.0, smoothing="soft", thresholds=None,
+        name="benchmark", relaxation=relaxation, arity=arity, convolutions=convolutions, wiring="unique", candidates=candidates,
+        choice_temperature=1.0, widths=widths, residual=None, temperature=1.0, votes=1, group_temperature=10.0, smoothing="soft",
+        thresholds=None,
     )  # fmt: skip
 
 
 CASES = (Case("dlgn", 2, 8000), Case("warp", 2, 8000), Case("warp", 4, 4000), Case("warp", 6, 2330))
 SIZES = (Case("dlgn", 2, 1333), Case("dlgn", 2, 8000), Case("dlgn", 2, 21333), Case("dlgn", 2, 85333))
+CHOICES = tuple(Case("dlgn", 2, 4000, layers=2, candidates=n) for n in (1, 8, 16, 32))
 CONVOLUTIONS = (Case("dlgn", 2, 8000, batch=128), Convolutional(16, 128), Convolutional(64, 256))
 
 
 def parts(case: Case | Convolutional):
-    """The network, its theta, and random items."""
+    """The network, its parameters, and random items."""
     rng = np.random.default_rng(0)
     places = np.arange(np.prod(case.shape)).reshape(case.shape)
     inputs = rng.integers(0, 2, (case.batch, places.size), dtype=np.uint8).astype(bool)
     network, parameters = build_gates(case.config, inputs, Problem(10, True, places), rng)
     target = np.eye(10, dtype=bool)[rng.integers(0, 10, case.batch)]
-    return network, parameters["theta"], inputs, target
+    return network, parameters, inputs, target
 
 
-def create(network, theta, inputs, target, engine: str, kernels: bool, threads: int):
+def create(network, parameters, inputs, target, engine: str, kernels: bool, threads: int):
     """The engine, as the harness would build it."""
     settings = EngineConfig(engine, threads, kernels, "cpu")
-    return build_engine(settings, network, {"theta": theta}, ADAMW, inputs, target, 0)
+    return build_engine(settings, network, parameters, ADAMW, inputs, target, 0)
 
 
 def arm(engine):
@@ -136,15 +143,15 @@ def _resident(line: str) -> int:
 def _memory(case: Case | Convolutional, threads: int, results) -> None:
     few = Case(case.config.relaxation, case.config.arity, 200)
     create(*parts(few), "torch", True, threads).run(None, np.full(2, 0.01, dtype=np.float32))
-    network, theta, inputs, target = parts(case)
+    network, parameters, inputs, target = parts(case)
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
     before = _resident("VmRSS")
-    engine = create(network, theta, inputs, target, "torch", True, threads)
+    engine = create(network, parameters, inputs, target, "torch", True, threads)
     engine.run(None, np.full(3, 0.01, dtype=np.float32))
     grown = _resident("VmHWM") - before
-    # theta with its gradient and two moments
-    results.put((grown, 4 * case.batch * network.n_gates, 4 * theta.nbytes))
+    # parameters with their gradients and two moments
+    results.put((grown, 4 * case.batch * network.n_gates, 4 * sum(value.nbytes for value in parameters.values())))
 
 
 def memory(cases, threads: int, console: Console) -> None:
@@ -173,6 +180,7 @@ def main() -> None:
     engines = {"kernels": ("torch", True), "torch's own": ("torch", False), "jax": ("jax", False)}
     step_times(CASES, engines, options.blocks, options.threads, console)
     step_times(SIZES, {"kernels": ("torch", True)}, options.blocks, options.threads, console)
+    step_times(CHOICES, {"kernels": ("torch", True)}, options.blocks, options.threads, console)
     step_times(CONVOLUTIONS, {"kernels": ("torch", True)}, options.blocks, options.threads, console)
     memory(SIZES[:3] + CASES[1:] + CONVOLUTIONS[1:], options.threads, console)
     console.print(f"{time.perf_counter() - started:.0f} s in all")
