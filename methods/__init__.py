@@ -14,6 +14,7 @@ METHODS: Registry[Method] = Registry(
     {
         "dlgn": Method(GatesConfig, build_gates),
         "warp": Method(GatesConfig, build_gates),
+        "light": Method(GatesConfig, build_gates),
         "conv": Method(GatesConfig, build_gates),
         "mlp": Method(MLPConfig, build_mlp),
         "cnn": Method(CNNConfig, build_cnn),

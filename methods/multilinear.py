@@ -45,13 +45,15 @@ def walsh_matrix(arity: int) -> NDArray[np.int64]:
 
 
 @cache
+def rows_to_monomials(arity: int) -> NDArray[np.int64]:
+    """int64 (2**arity, 2**arity), m: a polynomial with values v on the input rows has the monomial coefficients v @ m."""
+    return monomial_coefficients(np.uint64(1) << np.arange(1 << arity, dtype=np.uint64), arity)
+
+
+@cache
 def walsh_to_monomials(arity: int) -> NDArray[np.int64]:
     """int64 (2**arity, 2**arity), m: a polynomial with Walsh coefficients theta has the monomial coefficients theta @ m."""
-    matrix = walsh_matrix(arity).copy()
-    for position in range(arity):
-        with_input = np.flatnonzero(np.arange(1 << arity) & (1 << position))
-        matrix[:, with_input] -= matrix[:, with_input ^ (1 << position)]
-    return matrix
+    return walsh_matrix(arity) @ rows_to_monomials(arity)
 
 
 def evaluate(coefficients: Any, inputs: list[Any]) -> Any:

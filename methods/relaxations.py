@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.registry import Registry
-from methods import dlgn, warp
+from methods import dlgn, light, warp
 from methods.smoothing import Smoothing
 
 
@@ -14,7 +14,8 @@ class Relaxation(Protocol):
     """What each module has. theta is float32 (param, n_parameters(arity)); xp is the array namespace of an engine.
 
     A gate's value is `activation` of the polynomial with `coefficients` in its inputs; SIGMOID says which activation that
-    is, for the kernels. first_row numbers rows through the whole network, for the noise.
+    is, for the kernels. Noise and rounding are in one of the two, where the relaxation's last nonlinearity is: in `coefficients`,
+    or with SIGMOID in `activation`. first_row numbers rows through the whole network, for the noise.
     """
 
     @property
@@ -34,4 +35,4 @@ class Relaxation(Protocol):
 
 
 # Any other is the module of its name.
-RELAXATIONS: Registry[Relaxation] = Registry("methods", {"dlgn": dlgn, "warp": warp})
+RELAXATIONS: Registry[Relaxation] = Registry("methods", {"dlgn": dlgn, "warp": warp, "light": light})

@@ -307,14 +307,14 @@ class _Kernels:
         theta = parameters["theta"]
         hard = smoothing is not None and smoothing.hard
         noise, key = 0.0, 0
-        if network.relaxation == "dlgn":
+        if smoothing is not None and smoothing.noisy:
+            noise, key = 1 / network.temperature, smoothing.key  # of the sigmoid; where there is none, coefficients have it
+        if network.relaxation == "dlgn":  # whose softmax is fused
             if smoothing is not None and smoothing.noisy:
                 theta = theta + smoothing.gumbel(xp, *theta.shape)
             coefficients = _Softmax.apply(theta, network.temperature, hard, torch.is_grad_enabled())
         else:
-            coefficients = self._relaxation.coefficients(xp, theta, network.temperature)
-            if smoothing is not None and smoothing.noisy:
-                noise, key = 1 / network.temperature, smoothing.key
+            coefficients = self._relaxation.coefficients(xp, theta, network.temperature, smoothing)
         weights = None
         if self._plan.n_choices > 0:
             logits = parameters["choice"]

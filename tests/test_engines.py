@@ -35,7 +35,7 @@ from methods.thresholds import bits, values
 
 pytestmark = pytest.mark.usefixtures("quick_xla")
 
-GATES = [("dlgn", 2), ("warp", 2), ("warp", 4)]
+GATES = [("dlgn", 2), ("warp", 2), ("warp", 4), ("light", 3)]
 
 
 def after_steps(form, training, optimiser=STEADY, n=3, batches=None, seed=3):
@@ -70,7 +70,7 @@ def test_engines_take_the_same_steps(relaxation, arity, mode):
             assert_same_steps(after_steps("jax", training), expected)
 
 
-@pytest.mark.parametrize(("relaxation", "arity", "mode"), [("dlgn", 2, "soft"), ("warp", 3, "hard"), ("warp", 2, "gumbel_soft")])
+@pytest.mark.parametrize(("relaxation", "arity", "mode"), [("dlgn", 2, "soft"), ("warp", 3, "hard"), ("light", 2, "gumbel_hard")])
 def test_engines_take_the_same_steps_in_what_gates_read(relaxation, arity, mode):
     training = learnable(relaxation, arity, mode, widths=(16, 8), candidates=5)
     expected = after_steps("torch", training)
@@ -168,7 +168,8 @@ def numeric_gradient(loss, leaf, step=1e-6):
 
 @pytest.mark.parametrize("engine", ["torch", "jax"])
 @pytest.mark.parametrize(
-    ("relaxation", "arity", "summed_by"), [("dlgn", 2, GroupSum(3, 0.5)), ("warp", 3, None), ("warp", 2, Majority(1, 4, 0.5))]
+    ("relaxation", "arity", "summed_by"),
+    [("dlgn", 2, GroupSum(3, 0.5)), ("warp", 3, None), ("warp", 2, Majority(1, 4, 0.5)), ("light", 3, None)],
 )
 def test_gradients_are_finite_differences(relaxation, arity, summed_by, engine):
     network, parameters, inputs, target = learnable(relaxation, arity, real=True, n_items=6, temperature=0.7)

@@ -110,7 +110,7 @@ def test_inputs_from_which_no_path_leads_to_an_output_are_unreached():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"relaxation": "dlgm"}, r"There is no method.relaxation=dlgm here. Choices: dlgn, warp"),
+        ({"relaxation": "dlgm"}, r"There is no method.relaxation=dlgm here. Choices: dlgn, warp, light"),
         ({"wiring": "none"}, r"There is no method.wiring=none here. Choices: unique"),
         ({"smoothing": "harder"}, r"There is no method.smoothing=harder here. Choices: soft, hard, gumbel_soft, gumbel_hard"),
         ({"arity": 3}, r"There is no method.arity=3 here. Choices: 2\."),

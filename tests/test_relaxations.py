@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from networks import GATES, NAMESPACES
 
 from codegen.equivalence import all_rows
-from methods import RELAXATIONS, dlgn, warp
+from methods import RELAXATIONS, dlgn, light, warp
 from methods.multilinear import (
     evaluate,
     monomial_coefficients,
     rows_of_tables,
+    rows_to_monomials,
     tables_of_rows,
     walsh_matrix,
     walsh_to_monomials,
@@ -41,8 +42,8 @@ def saturated(name, tables, arity):
     """Parameters that leave no doubt that the gates are these functions."""
     if name == "dlgn":
         return np.where(np.arange(16) == tables[:, None], 50.0, -50.0).astype(np.float32)
-    signs = 2 * table_values(tables, arity) - 1
-    return (30.0 * signs @ walsh_matrix(arity) / (1 << arity)).astype(np.float32)
+    logits = 30.0 * (2 * table_values(tables, arity) - 1)
+    return (logits @ walsh_matrix(arity) / (1 << arity) if name == "warp" else logits).astype(np.float32)
 
 
 @pytest.mark.parametrize("arity", ARITIES)
@@ -86,6 +87,13 @@ def test_walsh_coefficients_become_those_of_the_same_polynomial(arity):
         signs = [1 - 2 * inputs[j] for j in range(arity) if members >> j & 1]
         direct += theta[:, members, None] * np.prod([np.ones((5, 7)), *signs], axis=0)
     assert np.allclose(evaluate(theta @ walsh_to_monomials(arity), inputs), direct, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("arity", ARITIES)
+def test_values_on_rows_become_the_polynomial_that_has_them(arity):
+    values = np.random.default_rng(0).standard_normal((5, 1 << arity))
+    found = evaluate(values @ rows_to_monomials(arity), list(all_rows(arity).T.astype(float)))
+    assert np.allclose(found, values, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "arity"), GATES)
@@ -145,11 +153,12 @@ def test_dlgn_keeps_the_lowest_table_on_a_tie():
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 @pytest.mark.parametrize("residual", [0.6, 0.908, 0.99])
 @pytest.mark.parametrize("arity", ARITIES)
-def test_warp_starts_as_a_copy_of_the_first_input_with_the_stated_probability(arity, residual, temperature):
-    theta = warp.init(np.random.default_rng(0), 4, arity, temperature, residual)
+@pytest.mark.parametrize("relaxation", [warp, light])
+def test_rows_start_as_those_of_a_copy_of_the_first_input_with_the_stated_probability(relaxation, arity, residual, temperature):
+    theta = relaxation.init(np.random.default_rng(0), 4, arity, temperature, residual)
     expected = np.where(all_rows(arity)[:, 0], residual, 1 - residual)
-    assert np.allclose(warp.gate(np, theta, corners(4, arity), temperature), expected, atol=1e-5)
-    assert np.array_equal(table_values(warp.truth_tables(theta), arity), np.tile(all_rows(arity)[:, 0], (4, 1)))
+    assert np.allclose(relaxation.gate(np, theta, corners(4, arity), temperature), expected, atol=1e-5)
+    assert np.array_equal(table_values(relaxation.truth_tables(theta), arity), np.tile(all_rows(arity)[:, 0], (4, 1)))
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
@@ -180,17 +189,47 @@ def test_a_random_start_is_a_function_of_the_seed(name, arity):
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
 @pytest.mark.parametrize("arity", ARITIES)
-def test_a_random_warp_gate_is_equally_undecided_at_every_arity(arity, temperature):
-    theta = warp.init(np.random.default_rng(0), 4000, arity, temperature, None)
-    p = warp.gate(np, theta, corners(4000, arity), temperature).astype(float)
+@pytest.mark.parametrize("relaxation", [warp, light])
+def test_a_random_gate_is_equally_undecided_at_every_arity(relaxation, arity, temperature):
+    theta = relaxation.init(np.random.default_rng(0), 4000, arity, temperature, None)
+    p = relaxation.gate(np, theta, corners(4000, arity), temperature).astype(float)
     logits = np.log(p / (1 - p))
     assert abs(logits.mean()) < 0.05
     assert abs(logits.std() - 1) < 0.05
 
 
-def test_the_number_of_parameters_is_sixteen_for_dlgn_and_a_power_of_two_for_warp():
+def test_the_number_of_parameters_is_sixteen_for_dlgn_and_a_power_of_two_for_the_others():
     assert dlgn.n_parameters(2) == 16
-    assert [warp.n_parameters(arity) for arity in ARITIES] == [2, 4, 8, 16, 32, 64]
+    for relaxation in (warp, light):
+        assert [relaxation.n_parameters(arity) for arity in ARITIES] == [2, 4, 8, 16, 32, 64]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+@pytest.mark.parametrize("arity", ARITIES)
+def test_light_is_the_expectation_of_its_rows(arity, temperature):
+    rng = np.random.default_rng(0)
+    theta = rng.standard_normal((7, 1 << arity)).astype(np.float32)
+    rows = 1 / (1 + np.exp(-theta.astype(float) / temperature))
+    assert np.allclose(light.gate(np, theta, corners(7, arity), temperature), rows, atol=1e-5)
+    x = rng.random((arity, 7, 5), dtype=np.float32)
+    expected = np.zeros((7, 5))
+    for row, bits in enumerate(all_rows(arity)):
+        expected += rows[:, row, None] * np.prod([x[j] if bit else 1 - x[j] for j, bit in enumerate(bits)], axis=0)
+    assert np.allclose(light.gate(np, theta, list(x), temperature), expected, atol=1e-5)
+
+
+def test_light_has_the_polynomials_of_dlgn_where_the_rows_are_those_of_its_mixture():
+    theta = np.random.default_rng(0).standard_normal((50, 16)).astype(np.float32)
+    mixture = dlgn.coefficients(np, theta, 1.0)
+    p = evaluate(mixture.astype(float), [np.tile(column, (50, 1)) for column in all_rows(2).T])
+    assert np.allclose(light.coefficients(np, np.log(p / (1 - p)), 1.0), mixture, atol=1e-5)
+    everything = saturated("light", np.arange(16, dtype=np.uint64), 2)
+    assert np.allclose(light.coefficients(np, everything, 1.0), dlgn.COEFFICIENTS, atol=1e-6)
+
+
+def test_a_row_of_light_is_false_on_a_tie():
+    theta = np.array([[0.0, 0.0, 0.0, 0.0], [0.0, 1e-30, -1e-30, 1.0]], dtype=np.float32)
+    assert light.truth_tables(theta).tolist() == [0b0000, 0b1010]
 
 
 def test_dlgn_is_the_mean_over_the_sixteen_gates():

@@ -9,7 +9,8 @@ import pytest
 import torch
 from networks import NAMESPACES, smoothing
 
-from methods import dlgn, warp
+from methods import dlgn, light, warp
+from methods.multilinear import evaluate
 from methods.smoothing import MODES, mix, step_key
 
 EULER = 0.5772156649
@@ -145,13 +146,13 @@ def values(relaxation, mode, step=0):
     return relaxation.gate(NAMESPACES["torch"], theta, inputs, 0.7, None if mode is None else smoothing(mode, 0, step))
 
 
-@pytest.mark.parametrize("relaxation", [dlgn, warp])
+@pytest.mark.parametrize("relaxation", [dlgn, warp, light])
 def test_the_soft_mode_is_the_plain_relaxation(relaxation):
     assert torch.equal(values(relaxation, "soft"), values(relaxation, None))
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("relaxation", [dlgn, warp])
+@pytest.mark.parametrize("relaxation", [dlgn, warp, light])
 def test_only_gumbel_modes_change_with_the_step(relaxation, mode):
     assert torch.equal(values(relaxation, mode, 1), values(relaxation, mode, 2)) == (mode in ("soft", "hard"))
 
@@ -170,11 +171,19 @@ def test_hard_warp_gates_are_0_or_1(mode):
     assert set(values(warp, mode).unique().tolist()) == {0.0, 1.0}
 
 
+@pytest.mark.parametrize("mode", ["hard", "gumbel_hard"])
+def test_hard_light_gates_are_single_functions(mode):
+    theta, noise = parameters_and_inputs()[0][:, :4], smoothing(mode)
+    coefficients = light.coefficients(NAMESPACES["torch"], theta, 0.7, noise).numpy()
+    logits = theta.numpy() + noise.logistic(NAMESPACES["torch"], 0, 30, 4).numpy() * noise.noisy
+    assert np.array_equal(coefficients, dlgn.COEFFICIENTS[light.truth_tables(logits).astype(int)])
+
+
 @pytest.mark.parametrize(("hard", "soft"), [("hard", "soft"), ("gumbel_hard", "gumbel_soft")])
 def test_a_hard_mode_has_the_gradient_of_its_soft_mode(hard, soft):
     theta, inputs = parameters_and_inputs()
     inputs = [x.round() for x in inputs]  # what hard gates read
-    for relaxation, n_values in ((dlgn, 16), (warp, 4)):
+    for relaxation, n_values in ((dlgn, 16), (warp, 4), (light, 4)):
         gradients = []
         for mode in (hard, soft):
             leaf = theta[:, :n_values].clone().requires_grad_()
@@ -206,6 +215,17 @@ def test_noisy_hard_warp_gates_are_true_with_the_probability_of_their_polynomial
     polynomial = np.tile(z / np.float32(temperature), (1, 100_000))
     hard = warp.activation(np, polynomial, temperature, smoothing("gumbel_hard", engine="numpy"))
     assert np.all(np.abs(hard.mean(axis=1) - 1 / (1 + np.exp(-z[:, 0]))) < 0.006)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_noisy_hard_light_gates_draw_their_rows_with_the_probability_of_their_logits(temperature):
+    theta = np.array([[-2.0, -0.5, 0.0, 1.5]], dtype=np.float32)
+    noise = smoothing("gumbel_hard", engine="numpy")
+    polynomials = light.coefficients(np, np.tile(theta, (100_000, 1)), temperature, noise)
+    rows = evaluate(polynomials, [np.array([[0, 1, 0, 1]]), np.array([[0, 0, 1, 1]])])
+    assert set(np.unique(rows)) == {0.0, 1.0}
+    assert np.all(np.abs(rows.mean(axis=0) - 1 / (1 + np.exp(-theta[0]))) < 0.006)
+    assert np.all(np.abs(np.corrcoef(rows.T) - np.eye(4)) < 0.015)
 
 
 def test_noise_of_warp_belongs_to_the_row_and_the_item():
