@@ -15,6 +15,8 @@ OF_TRAINING = ("method", "task", "engine", "train")
 OF_RESULT = (*OF_TRAINING, "threads")
 # The settings of tasks that say what is asked: where they are the same, accuracies compare.
 ASKED = ("task.name", "task.function", "task.inputs", "task.outputs", "task.function_seed", "task.rule")
+# Settings of wirings that older records lack, with the values that do what was done then.
+_AS_BEFORE = {"method.candidates": "1", "method.choice_temperature": "1.0"}
 # conf/task has ${seed} for it, so that it is another for each seed unless it was chosen.
 _SEED_OF_SPLIT = "task.split_seed"
 _AS_SEED = "seed"
@@ -26,6 +28,8 @@ def settings(record: Record, parts: Iterable[str] = OF_RESULT) -> Settings:
     for part in parts:
         if part in record.config:
             _flatten(record.config[part], part, found)
+    if "method.wiring" in found:
+        found |= {name: value for name, value in _AS_BEFORE.items() if name not in found}
     if found.get(_SEED_OF_SPLIT) == str(record.seed) and _SEED_OF_SPLIT not in record.choices:
         found[_SEED_OF_SPLIT] = _AS_SEED
     return found

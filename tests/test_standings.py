@@ -76,6 +76,17 @@ def test_settings_are_told_of_methods_that_have_several_lines():
     assert shown(records, "dlgn")[0][:2] == ["dlgn", "1"]
 
 
+def test_records_from_before_wiring_could_be_learned_are_of_the_same_line():
+    def wired(seed, **method):
+        return timed(
+            seed, config={"method": {"name": "dlgn", "arity": 2, "wiring": "unique", **method}, "timing": {"threads": 1}}
+        )
+
+    fixed, learned = {"candidates": 1, "choice_temperature": 1.0}, {"candidates": 16, "choice_temperature": 1.0}
+    found = known([wired(0), wired(1, **fixed), wired(2, **learned)])
+    assert sorted((line["label"], line["seeds"]) for line in found) == [("dlgn candidates=1", 2), ("dlgn candidates=16", 1)]
+
+
 @pytest.mark.parametrize(
     ("changes", "titles"),
     [
