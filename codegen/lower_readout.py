@@ -8,9 +8,11 @@ Counts are bit-sliced population counts by carry-save adders (Dadda 1965; as cod
 Delight, 2nd ed., section 5-2): a full adder makes of three signals of equal weight one of that weight and one of the next,
 in two gates of three inputs, a half adder of two in two gates of two. A group of n outputs takes n - popcount(n) adders, of
 which n - n.bit_length() are full. Outputs are added as they come and no weight keeps more than two signals pending, so that
-an evaluation in this order has few signals live at once. The class is a tournament of comparators, of ties the lowest class.
+an evaluation in this order has few signals live at once. Outputs that are constant, the same or each other's complements take
+fewer adders, or none. The class is a tournament of comparators, of ties the lowest class.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,7 +22,7 @@ from codegen.circuit import Circuit
 from codegen.encoder import Encoder
 from codegen.netlist import Netlist
 from codegen.readout import GroupSum, Majority, Readout
-from codegen.truth_table import complement_input
+from codegen.truth_table import complement_input, table_mask
 
 _SUM, _CARRY = 0x96, 0xE8  # of three: exclusive or, majority
 _HALF_SUM, _HALF_CARRY = 0b0110, 0b1000
@@ -125,6 +127,16 @@ class _Gates:
             self._false = self.add(0)
         return self._false
 
+    def constant(self, literal: int) -> bool | None:
+        """The value of a literal of one of the netlist's gates that is constant, None of any other."""
+        gate = (literal >> 1) - self._netlist.n_inputs
+        if gate < 0:
+            return None
+        table = int(self._netlist.table[gate])
+        if table not in (0, int(table_mask(int(self._netlist.arity[gate])))):
+            return None
+        return bool(table) != bool(literal & 1)
+
     def netlist(self, literals: list[int]) -> Netlist:
         """All gates, with the literals as the outputs."""
         old = self._netlist
@@ -163,13 +175,17 @@ def _groups(netlist: Netlist, readout: Readout) -> list[list[int]]:
 
 
 def _count(gates: _Gates, literals: list[int]) -> list[int]:
-    """How many of the literals are true, in binary, as len(literals).bit_length() literals."""
+    """How many of the literals are true, in binary, as len(literals).bit_length() literals.
+
+    Constants are not added as they come: those that are true are one number. Nor are a signal's literals: equal ones have
+    the weight of their number, and a signal and its complement are one true literal.
+    """
     pending: list[list[int]] = []
 
     def put(literal: int, weight: int) -> None:
         """Add a signal of weight 2**weight; of three that then wait, one stays and one is carried."""
         while True:
-            if weight == len(pending):
+            while weight >= len(pending):
                 pending.append([])
             waiting = pending[weight]
             waiting.append(literal)
@@ -178,8 +194,25 @@ def _count(gates: _Gates, literals: list[int]) -> list[int]:
             pending[weight] = [gates.add(_SUM, *waiting)]
             literal, weight = gates.add(_CARRY, *waiting), weight + 1
 
-    for literal in literals:
-        put(literal, 0)
+    def put_times(literal: int, times: int) -> None:
+        for weight in range(times.bit_length()):
+            if times >> weight & 1:
+                put(literal, weight)
+
+    times = Counter(literals)
+    n_true = 0
+    for literal, n in times.items():
+        value = gates.constant(literal)
+        opposite = times.get(literal ^ 1, 0)
+        if value is not None:
+            n_true += n * value
+        elif literal & 1 and n == opposite:
+            n_true += n
+        elif n > opposite:
+            n_true += opposite
+            put_times(literal, n - opposite)
+    if n_true:
+        put_times(gates.false() ^ 1, n_true)
     weight = 0
     while weight < len(pending):  # the last carries may make another weight
         if len(pending[weight]) == 2:
@@ -187,7 +220,8 @@ def _count(gates: _Gates, literals: list[int]) -> list[int]:
             pending[weight] = [gates.add(_HALF_SUM, *pair)]
             put(gates.add(_HALF_CARRY, *pair), weight + 1)
         weight += 1
-    return [signal for (signal,) in pending]
+    pending += [[]] * (len(literals).bit_length() - len(pending))
+    return [waiting[0] if waiting else gates.false() for waiting in pending]
 
 
 def _exceeds(gates: _Gates, number: list[int], bound: int) -> int:

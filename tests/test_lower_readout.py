@@ -183,3 +183,17 @@ def test_large_circuits_are_lowered():
     bits = rng.random((64, 400)) < 0.5
     expected = GroupSum(10, 1.0).classes(GroupSum(10, 1.0).counts(simulate(netlist, bits)))
     np.testing.assert_array_equal(from_binary(simulate(lowered, bits)), expected)
+
+
+def test_outputs_that_are_constant_equal_or_complements_take_fewer_adders():
+    gates = [(0b0, ()), (0b1, ()), (0b1111, (0, 1))]  # over two inputs: signals 2 to 4
+
+    def n_gates(outputs, inverted=None):
+        netlist = Netlist.from_gates(2, gates, outputs, inverted)
+        assert_counts(netlist, GroupSum(1, 1.0), all_rows(2))
+        return run(lower_answer(netlist, GroupSum(1, 1.0), counts=True), OPTIMISE_TWO_INPUT)[0].n_gates
+
+    constant = n_gates([2])
+    assert n_gates([2, 2, 2, 0]) == n_gates([2, 3, 4, 3]) == n_gates([0, 0]) == n_gates([0, 0, 0, 0]) == constant
+    assert n_gates([0, 0], [False, True]) == constant
+    assert n_gates([0, 1, 0, 1]) == n_gates([0, 1, 2, 2]) == 2 + constant  # one half adder
