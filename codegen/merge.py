@@ -90,11 +90,11 @@ def _fill(n_inputs, table, fan_in, arity, values):
     for gate in range(len(table)):
         for column in range(arity[gate]):
             rows[column] = fan_in[gate, column]
-        _apply(table[gate], arity[gate], rows, values, n_inputs + gate, values.shape[1])
+        apply_table(table[gate], arity[gate], rows, values, n_inputs + gate, values.shape[1])
 
 
 @njit(cache=True)
-def _apply(table, arity, rows, values, out, words):
+def apply_table(table, arity, rows, values, out, words):
     """A gate on packed values: values[out] of values[rows], as the sum of the table's true rows."""
     for w in range(words):
         result = np.uint64(0)
@@ -211,7 +211,7 @@ def _equal(gates, window, first, second, flip):
         for column in range(gates.arity[gate]):
             rows[column] = window.row[gates.fan_in[gate, column]]
         window.row[inner[place]] = n_leaves + place
-        _apply(gates.table[gate], gates.arity[gate], rows, window.values, n_leaves + place, words)
+        apply_table(gates.table[gate], gates.arity[gate], rows, window.values, n_leaves + place, words)
     wanted = ~np.uint64(0) if flip else np.uint64(0)
     equal = True
     for w in range(words):
