@@ -20,7 +20,7 @@ from codegen.measure import check_outputs, noise_floor, pinned, ratio, time_arms
 from codegen.timing_lock import alone
 from codegen.toolchain import ToolchainError
 from jobs.config import JobConfig, UsageError, check
-from jobs.store import training_folder
+from jobs.store import job_folder, job_key, training_folder
 from jobs.timing import protocol
 from jobs.training import CIRCUIT
 from reports.environment import git
@@ -78,7 +78,8 @@ def _side(name: str, config: dict[str, Any], job: JobConfig, runs: Path, folder:
     commit = git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     if commit is None:
         raise UsageError(f"{name} is neither the beginning of a job's key in {runs}, nor a commit.")
-    path = training_folder(config).path / CIRCUIT
+    folder_of = training_folder(config) if job.prune is None else job_folder(config, job_key(config))
+    path = folder_of.path / CIRCUIT
     if not path.exists():
         raise UsageError("To compare commits a trained circuit is needed: run this job first, with timing=none if you like.")
     circuit = Circuit.load(path)

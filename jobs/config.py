@@ -62,6 +62,19 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True)
+class PruneConfig:
+    """The learned circuit is pruned with data (codegen.prune), for points of accuracy that it may cost, or to so many gates."""
+
+    points: Annotated[float, Field(ge=0, le=100)] | None = None
+    gates: Annotated[int, Field(ge=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.points is None) == (self.gates is None):
+            given = "neither" if self.points is None else f"points={self.points:g} and gates={self.gates}"
+            raise ValueError(f"prune has {given}: expected one budget, such as prune={{points: 0.1}} or prune={{gates: 5000}}.")
+
+
+@dataclass(frozen=True)
 class JobConfig:
     """A job's settings with their types and ranges; method and task are of the dataclasses that their registries name."""
 
@@ -76,6 +89,7 @@ class JobConfig:
     train: TrainConfig
     limits: LimitsConfig
     force: Literal["train", "compile", "time"] | None
+    prune: PruneConfig | None = None
 
 
 def check(config: dict[str, Any]) -> JobConfig:

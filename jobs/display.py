@@ -106,6 +106,8 @@ def _doing(event: Event) -> str:
         case "trained":
             percent = f"soft {event['soft']:.2%} hard {event['hard']:.2%}"
             return f"step {event['step']}/{event['steps']}  loss {event['loss']:.4f}  {percent}  {event['rate']:.0f}/s"
+        case "pruning":
+            return f"pruning: {event['gates']} gates, {event['accuracy']:.2%} of the validation items"
         case "building" | "verifying":
             return f"{event['kind']} {event['backend']}"
         case "timing":
@@ -117,9 +119,9 @@ def _doing(event: Event) -> str:
 
 def _outcome(record: Record) -> str:
     """A job in half a line."""
-    if record.status != "ok" or record.training is None:
+    if record.status != "ok" or record.training is None or record.accuracy is None:
         return escape((record.reason or "").splitlines()[0]) if record.reason else ""
-    said = [f"{record.training.accuracy:.2%}"]
+    said = [f"{record.accuracy:.2%}{' pruned' if record.pruning else ''}"]
     fastest = min((row for row in record.rows if row.ns_per_item), key=lambda row: row.ns_per_item or 0.0, default=None)
     if fastest is not None and fastest.ns_per_item:
         said.append(f"{fastest.backend} {quantity(1e9 / fastest.ns_per_item)} {record.item}s/s")
@@ -140,7 +142,7 @@ def show(console: Console, record: Record, folder: Path, cached: bool = False) -
         console.print(table)
     for note in notes(record):
         console.print(f"  {note}", soft_wrap=True, markup=False)
-    exact = record.training is not None and record.training.hard_accuracy == 1.0
+    exact = record.hard_accuracy == 1.0
     said = f"status {record.status}{', exact' if exact else ''}{', from before (force=train does it again)' if cached else ''}"
     console.print(said, style=_COLOURS.get(record.status, "red"))
     if record.log:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-# An event: its kind, one of begun, trained, building, verifying, timing, waiting, ended, and what belongs to it; plain JSON.
+# An event: its kind, one of begun, trained, pruning, building, verifying, timing, waiting, ended, and what belongs to it, as
+# plain JSON.
 Event = dict[str, Any]
 Hear = Callable[[Event], None]
 

@@ -1,4 +1,4 @@
-"""One job, a straight line: task -> train -> circuit -> build and verify every form -> time -> record.
+"""One job, a straight line: task -> train -> circuit -> prune, if asked for -> build and verify every form -> time -> record.
 
 Runs in the process it is called in; jobs.isolation gives it one of its own.
 """
@@ -18,13 +18,15 @@ import yaml
 from filelock import Timeout
 
 from codegen.backends import Executable
+from codegen.circuit import Circuit
 from codegen.measure import WrongOutputError, pinned
 from codegen.timing_lock import BusyMachineError, stand_aside
 from codegen.whole_file import write_whole
 from jobs.config import JobConfig, TimingConfig, check
 from jobs.events import Tell, silent
 from jobs.forms import build_row, count, form_of
-from jobs.proof import CircuitProof, OrdinaryProof, Proof
+from jobs.proof import CircuitProof, OrdinaryProof, Proof, Proofs
+from jobs.pruning import prune_stage
 from jobs.sources import digest
 from jobs.store import ROWS, STAGES, Folder, can_be_had_now, finished, job_folder, training_folder
 from jobs.timing import same_choices, time_rows, timeable
@@ -148,29 +150,32 @@ def _fill(record: Record, config: JobConfig, folder: Folder, tell: Tell) -> None
     learned = _learned(record, config, task, folder, "train" in redo, tell)
     if isinstance(learned.network, Ordinary):
         proof: Proof = OrdinaryProof(task, learned)
+        proofs = Proofs(proof, proof)
         names = [name for name in config.backend.names if name == "nn-torch"]
     else:
         assert learned.circuit is not None
         proof = CircuitProof(task, learned.circuit)
         names = config.backend.names
+        pruned = _pruned(record, config, task, learned.circuit, folder.path, "compile" in redo, tell)
+        proofs = Proofs(proof, proof if pruned is None else CircuitProof(task, pruned))
     record.item = proof.workload.item
     with pinned() if config.timing.n_threads == 1 else nullcontext():
-        forms = _forms(record, config.timing, learned, proof, names, folder.path, "compile" in redo, tell)
+        forms = _forms(record, config.timing, learned, proofs, names, folder.path, "compile" in redo, tell)
         if config.timing.enabled:
             few_items = partial(form_of, forms, learned)
-            time_rows(record, proof.workload, forms, few_items, config.timing, tell)
+            time_rows(record, proofs, forms, few_items, config.timing, tell)
     if any(row.status == "failed" for row in record.rows):
         record.status, record.reason = "failed", "A back end failed; its row says why."
 
 
 def _learned(record: Record, config: JobConfig, task: Task, folder: Folder, redo: bool, tell: Tell) -> Learned:
-    """The first stage, whose files the job's folder gets a copy of."""
+    """The first stage, whose files the job's folder gets a copy of; but for the circuit where the job's own is a pruned one."""
     store = training_folder(record.config)
     record.trained_in = f"{store.path.parent.name}/{store.path.name}"
     origin = {"method": record.method, "task": record.task, "seed": str(record.seed), "key": store.path.name}
     with held(store, tell, "another job that has the same training"):
         learned = train_stage(config, task, store.path, origin, redo, tell)
-        for name in (CURVE, CIRCUIT):
+        for name in (CURVE, CIRCUIT) if config.prune is None else (CURVE,):
             if store.path.joinpath(name).exists():
                 write_whole(folder.path / name, store.path.joinpath(name).read_bytes())
     record.training = learned.training
@@ -178,8 +183,18 @@ def _learned(record: Record, config: JobConfig, task: Task, folder: Folder, redo
     return learned
 
 
+def _pruned(
+    record: Record, config: JobConfig, task: Task, circuit: Circuit, folder: Path, redo: bool, tell: Tell
+) -> Circuit | None:
+    """The stage between, in jobs that ask for it."""
+    if config.prune is None:
+        return None
+    pruned, record.pruning = prune_stage(config.prune, task, circuit, config.seed, folder, redo, tell)
+    return pruned
+
+
 def _forms(
-    record: Record, timing: TimingConfig, learned: Learned, proof: Proof, names: list[str], folder: Path, redo: bool, tell: Tell
+    record: Record, timing: TimingConfig, learned: Learned, proofs: Proofs, names: list[str], folder: Path, redo: bool, tell: Tell
 ) -> dict[str, Executable]:
     """The second stage: the rows of the record, built and verified, and what is to be timed.
 
@@ -199,6 +214,7 @@ def _forms(
             record.rows.append(row)
             stand_aside()
             tell("building", backend=name)
+            proof = proofs.of(name)
             form = build_row(row, learned, proof, timing, folder)
             if form is not None:
                 tell("verifying", backend=name)
@@ -212,7 +228,7 @@ def _forms(
     for row in verified if timing.enabled else ():
         if timeable(row):
             tell("building", backend=row.backend)
-            form = build_row(replace(row), learned, proof, same_choices(timing, row), folder)
+            form = build_row(replace(row), learned, proofs.of(row.backend), same_choices(timing, row), folder)
             if form is not None:
                 forms[row.backend] = form
     return forms

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,18 @@ class OrdinaryProof:
 
 
 Proof = CircuitProof | OrdinaryProof
+
+
+@dataclass(frozen=True, eq=False)
+class Proofs:
+    """What each back end is held to. The two are one, unless the circuit was pruned: then the trained network's forms are still
+    held to the learned circuit, and all others to what the pruned one claims."""
+
+    of_network: Proof
+    of_circuit: Proof
+
+    def of(self, backend: str) -> Proof:
+        return self.of_network if backend in NETWORK_BACKENDS else self.of_circuit
 
 
 def remembered(evaluate: Callable[[Bits], Bits]) -> Callable[[Bits], Bits]:

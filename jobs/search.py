@@ -19,6 +19,7 @@ def objectives(record: Record, names: Sequence[str]) -> list[float] | None:
     """
     gates = [row.gates for row in record.rows if row.gates is not None]
     known = {**(asdict(record.training) if record.training else {}), _GATES: min(gates, default=None)}
+    known |= {"hard_accuracy": record.hard_accuracy, "gap": record.gap}  # of the circuit that runs
     found = [known.get(name) for name in names]
     return None if record.status != "ok" or None in found else [float(one) for one in found if one is not None]
 

@@ -16,7 +16,7 @@ from codegen.measure import Protocol, Samples, check_outputs, noise_floor, ratio
 from codegen.timing_lock import alone
 from jobs.config import TimingConfig
 from jobs.events import Tell
-from jobs.proof import NETWORK_BACKENDS
+from jobs.proof import NETWORK_BACKENDS, Proofs
 from reports.record import Conditions, Record, Row
 from tasks import Workload
 
@@ -41,7 +41,7 @@ def same_choices(timing: TimingConfig, row: Row) -> TimingConfig:
 
 def time_rows(
     record: Record,
-    workload: Workload,
+    proofs: Proofs,
     forms: dict[str, Executable],
     few_items: Callable[[str, int], Executable],
     timing: TimingConfig,
@@ -65,7 +65,9 @@ def time_rows(
         _together(n) as together,
     ):
         tell("timing", of=list(rows))
-        works = {name: fitting(workload, forms[name], row.batch or 1, timing.run_seconds) for name, row in rows.items()}
+        works = {
+            name: fitting(proofs.of(name).workload, forms[name], row.batch or 1, timing.run_seconds) for name, row in rows.items()
+        }
         copies = {name: 1 if name in NETWORK_BACKENDS else n for name in rows}  # frameworks have threads of their own
 
         def arms(start: Callable[[str], CheckedRun]) -> dict[str, CheckedRun]:
@@ -79,12 +81,12 @@ def time_rows(
         timed = time_arms(inside, protocol(timing), rng)
         outside = arms(lambda name: works[name].whole(forms[name]))
         whole = time_arms(outside, few, rng).samples
-        if workload.part(1).n_items == 1:  # not a board, which is one
+        if proofs.of_circuit.workload.part(1).n_items == 1:  # not a board, which is one
             for n_items in timing.few_items:
-                part = workload.part(n_items)
-                alike = {name: part.whole(few_items(name, n_items)) for name in rows}
+                parts = {name: proofs.of(name).workload.part(n_items) for name in rows}
+                alike = {name: part.whole(few_items(name, n_items)) for name, part in parts.items()}
                 for name, sample in time_arms(alike, few, rng).samples.items():
-                    rows[name].few_items_ns[str(n_items)] = _median_ns(sample) / part.n_items
+                    rows[name].few_items_ns[str(n_items)] = _median_ns(sample) / parts[name].n_items
         if all(row.exact for row in rows.values()):  # there is an oracle
             check_outputs({**inside, **{f"{name} from arrays": arm for name, arm in outside.items()}})
     items = {name: works[name].n_items * copies[name] for name in rows}

@@ -54,6 +54,8 @@ def build_model(config: JobConfig, task: Task) -> tuple[Model, Parameters]:
     network, parameters = METHODS[config.method.name].build(config.method, task.train.inputs, problem, rng)
     if task.boards is not None and not isinstance(network, Network):
         raise UnsuitableError(f"method={config.method.name} does not train on boards. Set task.boards=null.")
+    if config.prune is not None and not isinstance(network, Network):
+        raise UnsuitableError(f"prune is for circuits of gates, and method={config.method.name} has none. Set prune=null.")
     return network, parameters
 
 

@@ -12,7 +12,10 @@ Settings = dict[str, str]  # a value as text, by the setting's name as on the co
 # The parts of a job's configuration that decide what it comes to, beside the seed, and how long it takes, in the order in which
 # they are told. A training is decided by the first of them. Which forms are built and how they are timed changes none of them.
 OF_TRAINING = ("method", "task", "engine", "train")
-OF_RESULT = (*OF_TRAINING, "threads")
+# What the learned circuit is pruned for; jobs that do not prune have no such setting, as older ones never had.
+PRUNE = "prune"
+OF_CIRCUIT = (*OF_TRAINING, PRUNE)
+OF_RESULT = (*OF_CIRCUIT, "threads")
 # The settings of tasks that say what is asked: where they are the same, accuracies compare.
 ASKED = ("task.name", "task.function", "task.inputs", "task.outputs", "task.function_seed", "task.rule")
 # Settings of wirings that older records lack, with the values that do what was done then.
@@ -26,7 +29,11 @@ def settings(record: Record, parts: Iterable[str] = OF_RESULT) -> Settings:
     """The settings of a job that are the same for each of its configuration's seeds."""
     found: Settings = {}
     for part in parts:
-        if part in record.config:
+        if part == PRUNE:
+            for unit, value in (record.config.get(PRUNE) or {}).items():
+                if value is not None:
+                    found[PRUNE] = f"{value:g} {unit}"
+        elif part in record.config:
             _flatten(record.config[part], part, found)
     if "method.wiring" in found:
         found |= {name: value for name, value in _AS_BEFORE.items() if name not in found}
@@ -60,7 +67,7 @@ def _n_apart(configurations: Sequence[Settings], names: Sequence[str]) -> int:
 
 def said(names: Iterable[str], of: Settings) -> str:
     """These settings as on the command line, without the group's name."""
-    return " ".join(f"{name.rsplit('.', 1)[-1]}={of.get(name, '')}" for name in names)
+    return " ".join(f"{name.rsplit('.', 1)[-1]}={of.get(name, 'null' if name == PRUNE else '')}" for name in names)
 
 
 def _flatten(value: Any, name: str, into: Settings) -> None:

@@ -5,7 +5,7 @@ import textwrap
 from rich import box
 from rich.table import Table
 
-from reports.record import Record
+from reports.record import Pruning, Record
 from reports.text import figure, quantity, threads
 
 _FACT_COLUMNS = 66  # beside the facts' names, in a terminal of 80
@@ -30,6 +30,8 @@ def job_tables(record: Record) -> list[Table]:
         else:
             both = f"soft {_accuracy(training.soft_accuracy)}, discretised {_accuracy(training.hard_accuracy)}"
             facts.add_row("accuracy", both)
+            if record.pruning is not None:
+                facts.add_row("pruned", textwrap.fill(_pruning(record.pruning), _FACT_COLUMNS))
             gates = " → ".join([f"{training.gates_learned} learned", *_gates_left(record)])
             facts.add_row("gates", textwrap.fill(gates, _FACT_COLUMNS))
             if training.luts4 is not None:
@@ -39,6 +41,20 @@ def job_tables(record: Record) -> list[Table]:
     if record.rows:
         tables.append(_rows_table(record))
     return tables
+
+
+def _pruning(done: Pruning) -> str:
+    """What pruning did, the circuit before it and after it side by side."""
+    kept = sum(step["constants"] + step["copies"] for step in done.steps)
+    said = [
+        f"for {done.budget}: {done.gates_before} → {done.gates_after} gates with the readout, {kept} signals replaced in"
+        f" {done.seconds:.0f} s.",
+        f"Accuracy {_accuracy(done.accuracy_before)} → {_accuracy(done.accuracy_after)} on the test items,"
+        f" {_accuracy(done.validation_before)} → {_accuracy(done.validation_after)} on validation;"
+        f" {_accuracy(done.training_agreement)} of the training items are answered as before.",
+        "The rows are of the pruned circuit, those of the network of the unpruned.",
+    ]
+    return " ".join([*said, *([done.reason] if done.reason else [])])
 
 
 def _gates_left(record: Record) -> list[str]:

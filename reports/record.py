@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 4
-_READABLE = (3, 4)  # a record of schema 3 only lacks fields that may be empty
+SCHEMA = 5
+_READABLE = (3, 4, 5)  # a record of an earlier one only lacks fields that may be empty
 FILE = "record.json"
 
 
@@ -53,10 +53,28 @@ class Training:
     luts4: int | None = None
     luts6: int | None = None
 
-    @property
-    def accuracy(self) -> float:
-        """Of what the job ends in: the circuit, or the ordinary network."""
-        return self.soft_accuracy if self.hard_accuracy is None else self.hard_accuracy
+
+@dataclass
+class Pruning:
+    """What pruning made of the learned circuit. budget: what it was for, in words; reason: what was reached instead, None if it
+    was. gates: with the readout, as codegen.prune.gate_count. validation, accuracy:
+    fractions of the validation and of the test items that are right, before and after; the test items were only scored.
+    training_agreement: the fraction of training items with the answer of the learned circuit. steps: each the fields of
+    codegen.prune.Step.
+    """
+
+    budget: str
+    reached: bool
+    reason: str | None
+    gates_before: int
+    gates_after: int
+    validation_before: float
+    validation_after: float
+    training_agreement: float
+    accuracy_before: float
+    accuracy_after: float
+    seconds: float
+    steps: list[dict[str, Any]]
 
 
 @dataclass
@@ -122,7 +140,8 @@ class Record:
     """A job: what it was, what came out, where and when. choices: what the command line, or the experiment's sweep, set for
     this job. noise_floor: the 95 % half-width of the ratio of one library to its own second copy, a fraction; a smaller
     difference between rows is no difference. log: the end of the log of a job that did not end as it should. trained_in: the
-    folder of its training, beside its own."""
+    folder of its training, beside its own. pruning: of a job that
+    prunes; its circuit and its rows, but for those of the network, are then of the pruned circuit."""
 
     key: str
     status: str
@@ -143,6 +162,7 @@ class Record:
     trained_in: str | None = None
     item: str | None = None
     training: Training | None = None
+    pruning: Pruning | None = None
     circuit_file: str | None = None
     rows: list[Row] = field(default_factory=list)
     noise_floor: float | None = None
@@ -151,6 +171,27 @@ class Record:
 
     def row(self, backend: str) -> Row | None:
         return next((row for row in self.rows if row.backend == backend), None)
+
+    @property
+    def hard_accuracy(self) -> float | None:
+        """Of the circuit that runs, on the test split: the pruned one, if it was pruned. None if there is no circuit."""
+        if self.pruning is not None:
+            return self.pruning.accuracy_after
+        return self.training.hard_accuracy if self.training else None
+
+    @property
+    def gap(self) -> float | None:
+        """Soft accuracy less hard_accuracy."""
+        if self.training is None or self.hard_accuracy is None:
+            return None
+        return self.training.soft_accuracy - self.hard_accuracy
+
+    @property
+    def accuracy(self) -> float | None:
+        """Of what the job ends in: the circuit that runs, or the ordinary network."""
+        if self.training is None or self.hard_accuracy is not None:
+            return self.hard_accuracy
+        return self.training.soft_accuracy
 
     @property
     def learned(self) -> list[Row]:
@@ -181,7 +222,9 @@ class Record:
             training = data.pop("training")
             rows = data.pop("rows")
             conditions = data.pop("conditions", None)
+            pruning = data.pop("pruning", None)
             data["schema"] = SCHEMA
+            data["pruning"] = Pruning(**pruning) if pruning else None
             data["conditions"] = Conditions(**conditions) if conditions else None
             return cls(training=Training(**training) if training else None, rows=[Row(**row) for row in rows], **data)
         except (TypeError, KeyError) as error:
@@ -213,6 +256,7 @@ COLUMNS = (
     "threads", "batch", "compile_seconds", "ns_per_item", "items_per_second", "end_to_end_items_per_second",
     "ratio_vs_nn", "ratio_low", "ratio_high", "noise_floor", "key", "machine", "commit", "dirty", "date", "reason",
     "c_bytes", "instructions_per_item", "versus_c", "load", "forced", "blocks", "blocks_flagged",
+    "pruned", "unpruned_accuracy",
 )  # fmt: skip
 
 
@@ -226,12 +270,14 @@ def tidy(record: Record) -> list[dict[str, Any]]:
         training = record.training
         job |= {
             "soft_accuracy": training.soft_accuracy,
-            "hard_accuracy": training.hard_accuracy,
+            "hard_accuracy": record.hard_accuracy,
             "parameters": training.parameters,
             "gates_learned": training.gates_learned,
             "train_seconds": training.seconds,
             "steps": training.steps,
         }
+    if record.pruning:
+        job |= {"pruned": record.pruning.budget, "unpruned_accuracy": record.pruning.accuracy_before}
     if record.conditions:
         beside = record.conditions
         job |= {

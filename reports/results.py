@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from reports.configuration import PRUNE
 from reports.leaderboard import Line, markdown
 from reports.record import Record
 from reports.standings import Standing, Standings, lines, standings_of
@@ -106,7 +107,8 @@ def _beside_papers(standings: Standings) -> str:
 def _same(standings: Standings, paper: dict[str, Any]) -> Iterator[Standing]:
     for place, here in standings.items():
         for standing in here:
-            same = all(standing.settings.get(name) == value for name, value in paper["of"].items())
+            expected = {PRUNE: None, **paper["of"]}  # papers' circuits are as learned
+            same = all(standing.settings.get(name) == value for name, value in expected.items())
             if same and (place.task, standing.method) == (paper["task"], paper["method"]) and standing.accuracy is not None:
                 yield standing
 

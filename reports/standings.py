@@ -6,7 +6,7 @@ from functools import cached_property
 from statistics import fmean, median
 from typing import Any
 
-from reports.configuration import ASKED, Settings, distinguishing, newest_by_seed, said, settings
+from reports.configuration import ASKED, PRUNE, Settings, distinguishing, newest_by_seed, said, settings
 from reports.ordering import in_order
 from reports.record import Record, Row
 from reports.statistics import Estimate, ratio, undominated
@@ -56,7 +56,7 @@ class Standing:
     @cached_property
     def accuracy(self) -> Estimate | None:
         """Of what the jobs that were trained end in."""
-        found = [job.training.accuracy for job in self.jobs.values() if job.training is not None]
+        found = [job.accuracy for job in self.jobs.values() if job.accuracy is not None]
         return Estimate.of(found) if found else None
 
     @cached_property
@@ -96,9 +96,9 @@ class Standing:
             "accuracy_high": accuracy.mean + accuracy.half_width if accuracy and accuracy.half_width is not None else None,
             "worst": accuracy.worst if accuracy else None,
             "soft_accuracy": _mean(training.soft_accuracy for training in trained),
-            "hard_accuracy": _mean(training.hard_accuracy for training in trained),
+            "hard_accuracy": _mean(job.hard_accuracy for job in self.jobs.values()),
             "compiled_accuracy": _mean(row.compiled_accuracy for row in compiled),
-            "gap": _mean(training.gap for training in trained),
+            "gap": _mean(job.gap for job in self.jobs.values()),
             "gates_learned": median_of(training.gates_learned for training in trained),
             "gates_compiled": median_of(row.gates for row in compiled),
             "parameters": median_of(training.parameters for training in trained),
@@ -177,12 +177,14 @@ def standings_of(records: Iterable[Record]) -> Standings:
 
 
 def _told(standings: Sequence[Standing]) -> dict[str, list[str]]:
-    """By method the settings that tell its lines apart, after what is not asked alike in all of the table."""
+    """By method the settings that tell its lines apart, after what is not asked alike in all of the table; where circuits were
+    pruned, that is told in any case."""
     asked = distinguishing([_asked(standing.settings) for standing in standings])
     told = {}
     for method in {standing.method for standing in standings}:
         of_method = [standing.settings for standing in standings if standing.method == method]
-        told[method] = [*asked, *distinguishing(of_method, asked)]
+        known = [*asked, *([PRUNE] if any(PRUNE in one for one in of_method) else [])]
+        told[method] = [*known, *distinguishing(of_method, known)]
     return told
 
 

@@ -1,6 +1,6 @@
 """A sweep as tables: a row for each combination of what was varied, its seeds taken together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 
-from reports.configuration import ASKED, OF_TRAINING, Settings, distinguishing, newest_by_seed, settings
+from reports.configuration import ASKED, OF_CIRCUIT, Settings, distinguishing, newest_by_seed, settings
 from reports.record import Record, Training
 from reports.statistics import Estimate, compare
 from reports.text import interval, percent, quantity, seeds
@@ -44,7 +44,7 @@ class _Choice:
 
     @property
     def accuracy(self) -> dict[int, float]:
-        return {seed: training.accuracy for seed, training in self.trained.items()}
+        return {seed: job.accuracy for seed, job in self.jobs.items() if job.accuracy is not None}
 
     @property
     def asked(self) -> tuple[str | None, ...]:
@@ -93,7 +93,7 @@ def _choices(records: list[Record], names: list[str]) -> list[_Choice]:
     configured: dict[tuple[object, ...], tuple[tuple[str, ...], Settings]] = {}
     for record in records:
         labels = tuple(record.choices.get(name, "") for name in names)
-        found = settings(record, OF_TRAINING)
+        found = settings(record, OF_CIRCUIT)
         key = (labels, frozenset(found.items()))
         groups.setdefault(key, []).append(record)
         configured[key] = labels, found
@@ -106,15 +106,15 @@ def _accuracies(title: str, headers: list[str], labels: list[list[str]], choices
         best.setdefault(one.asked, one)
     table = _table(title or None, f"{_ACCURACY} {_TO_BEST}", headers, ("seeds", "soft", "hard", "worst", "gap", "to best"))
     for label, one in zip(labels, choices, strict=True):
-        trained = list(one.trained.values())
+        trained, jobs = list(one.trained.values()), list(one.jobs.values())
         first = best.get(one.asked)
         table.add_row(
             *label,
             seeds(len(trained), len(one.jobs)),
-            _mean(trained, lambda training: training.soft_accuracy),
-            _mean(trained, lambda training: training.hard_accuracy),
+            _mean(training.soft_accuracy for training in trained),
+            _mean(job.hard_accuracy for job in jobs),
             percent(min(one.accuracy.values())) if len(trained) > 1 else "",
-            _mean(trained, lambda training: training.gap, plain=True),
+            _mean((job.gap for job in jobs), plain=True),
             "" if first is None or not trained else "best" if first is one else compare(one.accuracy, first.accuracy),
         )
     return table
@@ -125,7 +125,7 @@ def _costs(headers: list[str], labels: list[list[str]], choices: list[_Choice]) 
     table = _table(None, _COST, headers, ("exact", "steps", "s", "params", "grad"))
     for label, one in zip(labels, choices, strict=True):
         trained = list(one.trained.values())
-        exact = [training for training in trained if training.hard_accuracy == 1.0]
+        exact = [job.training for job in one.jobs.values() if job.training is not None and job.hard_accuracy == 1.0]
         where = {(job.machine, job.training.threads) for job in one.jobs.values() if job.training is not None}
         left_out |= len(where) > 1
         table.add_row(
@@ -181,9 +181,9 @@ def _short(value: str) -> str:
         return value
 
 
-def _mean(trained: list[Training], value: Callable[[Training], float | None], plain: bool = False) -> str:
+def _mean(values: Iterable[float | None], plain: bool = False) -> str:
     """With its interval, unless plain."""
-    found = [one for one in map(value, trained) if one is not None]
+    found = [one for one in values if one is not None]
     if not found:
         return ""
     estimate = Estimate.of(found)

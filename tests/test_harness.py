@@ -1,8 +1,10 @@
 """The command line: jobs, sweeps, and every mistake answered in one clear line before any work is spent."""
 
 import io
+import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,16 +22,17 @@ from codegen.equivalence import all_rows
 from codegen.simulate import simulate
 from codegen.toolchain import CompileTimeoutError
 from harness import CONF, compose
-from jobs.config import check
+from jobs.config import UsageError, check
 from jobs.display import show
 from jobs.forms import ALL_BACKENDS
 from jobs.job import Request, run_job, source
 from jobs.store import finished, job_key, training_key
 from methods import METHODS
 from reports.record import Record
+from reports.standings import lines, standings_of
 from tasks import TASKS
 from tasks.life import CONWAY, truth
-from tests.conftest import HARNESS, ROOT, check_line, run_harness, run_harness_process
+from tests.conftest import HARNESS, ROOT, check_line, run_harness, run_harness_process, run_reports
 
 TINY = ["method.widths=[16,8,4,2]", "train.max_steps=20", "timing=none", "backend=circuit", "task.height=20", "task.width=20"]
 
@@ -386,3 +389,122 @@ def test_a_compiler_that_takes_too_long_costs_its_row_only(tmp_path, monkeypatch
     assert record.status == "ok"
     assert [row.status for row in record.rows] == ["timeout", "ok"]
     assert record.rows[0].reason == "The C compiler did not finish in 1 s."
+
+
+PRUNED = ["method=dlgn", "task=digits", "method.widths=[100,60]", "train.max_steps=200", "timing=none"]
+
+
+@pytest.fixture(scope="module")
+def pruned_jobs(tmp_path_factory):
+    """(output, records by what was asked) of a sweep that trains once and prunes in two ways, beside the job that does not."""
+    folder = tmp_path_factory.mktemp("pruned")
+    budgets = "prune=null,{points: 2},{gates: 1}"
+    done = run_harness("-m", *PRUNED, "backend.names=[nn-torch,numpy,numba,c]", budgets, "runs_dir=r", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    records = [Record.read(path) for path in folder.glob("r/*/record.json")]
+    return done, {record.choices["prune"]: record for record in records}, folder
+
+
+def test_a_pruned_job_has_rows_of_the_pruned_circuit_beside_the_unpruned(pruned_jobs):
+    done, records, folder = pruned_jobs
+    assert len({record.trained_in for record in records.values()}) == 1
+    plain, pruned, least = records["null"], records["{points:2}"], records["{gates:1}"]
+    assert plain.pruning is None
+    for record in (pruned, least):
+        said, learned = record.pruning, plain.training.hard_accuracy
+        assert said.accuracy_before == record.training.hard_accuracy == learned
+        assert record.hard_accuracy == record.accuracy == said.accuracy_after
+        assert record.gap == record.training.soft_accuracy - said.accuracy_after
+        assert all(row.exact for row in record.rows)
+        accuracies = {row.backend: row.compiled_accuracy for row in record.rows}
+        assert accuracies == {"nn-torch": learned, **dict.fromkeys(("numpy", "numba", "c"), said.accuracy_after)}
+        assert record.row("c").gates < plain.row("c").gates
+        job = folder / "r" / record.key
+        circuit, unpruned = (Circuit.load(one / "circuit.safetensors") for one in (job, folder / "r" / record.trained_in))
+        assert circuit.provenance == {**unpruned.provenance, "pruned": f"for {said.budget}"}
+        task = TASKS["digits"].build(check(record.config).task)
+        assert task.score(circuit.answers(circuit.bits(task.test.raw)), task.test) == said.accuracy_after
+    assert pruned.pruning.reached
+    assert pruned.pruning.validation_after >= pruned.pruning.validation_before - 0.02
+    assert pruned.pruning.gates_after < pruned.pruning.gates_before
+    assert "pruned" in done.stdout
+
+
+def test_a_budget_that_is_not_met_says_what_was(pruned_jobs):
+    _, records, folder = pruned_jobs
+    record = records["{gates:1}"]
+    assert not record.pruning.reached
+    assert record.pruning.reason.startswith(f"Not reached: best was {record.pruning.gates_after} gates, with ")
+    shown = run_reports("--runs", "r", "job", "--run", record.key, cwd=folder).stdout
+    assert f"best was {record.pruning.gates_after} gates" in " ".join(shown.split())
+
+
+def test_pruned_jobs_are_lines_and_columns_of_their_own(pruned_jobs):
+    _, records, folder = pruned_jobs
+    labels = {line["label"]: line["accuracy"] for here in standings_of(records.values()).values() for line in lines(here)}
+    assert labels == {
+        "dlgn prune=null": records["null"].accuracy,
+        "dlgn prune=2 points": records["{points:2}"].accuracy,
+        "dlgn prune=1 gates": records["{gates:1}"].accuracy,
+    }
+    (alone,) = standings_of([records["{points:2}"]]).values()
+    assert [line["label"] for line in lines(alone)] == ["dlgn prune=2 points"]
+    table = json.loads(run_reports("--runs", "r", "--format", "json", cwd=folder).stdout)
+    for row in table:
+        record = next(one for one in records.values() if one.key == row["key"])
+        assert row["hard_accuracy"] == record.accuracy
+        assert row["pruned"] == (record.pruning and record.pruning.budget)
+        assert row["unpruned_accuracy"] == (record.pruning and records["null"].accuracy)
+    shown = " ".join(run_reports("--runs", "r", "job", "--run", records["{points:2}"].key, cwd=folder).stdout.split())
+    said = records["{points:2}"].pruning
+    assert f"for 2 points: {said.gates_before} → {said.gates_after} gates" in shown
+    assert run_reports("--runs", "r", "circuit", records["{points:2}"].key, cwd=folder).returncode == 0
+
+
+def test_a_job_that_is_pruned_again_has_the_same_circuit(pruned_jobs):
+    _, records, folder = pruned_jobs
+    file = folder / "r" / records["{points:2}"].key / "circuit.safetensors"
+    before = file.read_bytes()
+    again = [*PRUNED, "backend.names=[nn-torch,numpy,numba,c]", "prune={points: 2}", "runs_dir=r"]
+    for force in ("force=time", "force=compile"):
+        assert run_harness(*again, force, cwd=folder).returncode == 0
+        assert file.read_bytes() == before
+
+
+def test_an_exact_circuit_of_all_rows_stays_exact(tmp_path):
+    settings = [
+        "method=dlgn",
+        "task=boolean",
+        "task.function=adder",
+        "task.inputs=4",
+        "timing=none",
+        "backend.names=[numpy,numba]",
+    ]
+    done = run_harness(*settings, "prune={points: 0}", "runs_dir=.", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, record = only_job(tmp_path)
+    assert record.training.hard_accuracy == record.accuracy == record.pruning.training_agreement == 1.0
+    assert all(row.exact for row in record.rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["prune={points: 0.1, gates: 5}"], "prune has points=0.1 and gates=5: expected one budget"),
+        (["prune={}"], "prune has neither: expected one budget"),
+        (["prune={points: -1}"], "prune.points=-1: input should be greater than or equal to 0."),
+        (["prune={gates: 0}"], "prune.gates=0: input should be greater than or equal to 1."),
+        (["prune={gates: 2.5}"], "prune.gates=2.5"),
+        (["prune={gate: 5}"], "prune"),
+        (["prune={points: 1}", "method=mlp", "task=digits"], "prune is for circuits of gates, and method=mlp has none."),
+    ],
+)
+def test_budgets_that_cannot_be_are_refused_before_any_work(arguments, said):
+    with pytest.raises(UsageError, match=re.escape(said)):
+        check_line(arguments)
+
+
+def test_jobs_that_differ_in_pruning_share_a_training():
+    plain, pruned = compose([]), compose(["prune={points: 0.1}"])
+    assert training_key(plain) == training_key(pruned)
+    assert job_key(plain) != job_key(pruned)

@@ -50,7 +50,7 @@ def test_a_record_reads_back_as_written(tmp_path):
         ("", "not readable as a record"),
         ('{"schema": 2', "not readable as a record"),
         ("[]", "has record schema None"),
-        ('{"schema": 99}', f"has record schema 99; this release reads 3 and {SCHEMA}. Update Gatebench."),
+        ('{"schema": 99}', f"has record schema 99; this release reads 3 and 4 and {SCHEMA}. Update Gatebench."),
         ('{"schema": 3, "training": null, "rows": []}', "is no complete record"),
     ],
 )

@@ -196,7 +196,7 @@ def test_lines_are_sorted_by_a_column_and_blanks_are_last():
 def test_an_unknown_column_is_an_error_with_the_choices():
     with pytest.raises(ColumnError, match=r"There is no column 'speed' to sort by\. Choices: method, seeds, accuracy,"):
         leaderboard(standings_of([timed(0)]), "speed")
-    with pytest.raises(ColumnError, match=r"Choices: method, relaxation, task, .*blocks_flagged\."):
+    with pytest.raises(ColumnError, match=r"Choices: method, relaxation, task, .*unpruned_accuracy\."):
         text([timed(0)], "csv", "speed")
 
 
