@@ -19,7 +19,9 @@ from filelock import Timeout
 
 from codegen.backends import Executable
 from codegen.circuit import Circuit
+from codegen.lower_readout import lowered
 from codegen.measure import WrongOutputError, pinned
+from codegen.passes import OPTIMISE_TWO_INPUT, run
 from codegen.timing_lock import BusyMachineError, stand_aside
 from codegen.whole_file import write_whole
 from jobs.config import JobConfig, TimingConfig, check
@@ -37,7 +39,7 @@ from methods.engine import EngineError
 from methods.ordinary import Ordinary
 from methods.train import DivergedError
 from reports.environment import commit, environment, machine_id
-from reports.record import Record, Row
+from reports.record import Record, Row, Size
 from tasks import TASKS, Task, TaskError
 
 
@@ -158,6 +160,7 @@ def _fill(record: Record, config: JobConfig, folder: Folder, tell: Tell) -> None
         names = config.backend.names
         pruned = _pruned(record, config, task, learned.circuit, folder.path, "compile" in redo, tell)
         proofs = Proofs(proof, proof if pruned is None else CircuitProof(task, pruned))
+        record.size = _size(pruned or learned.circuit)
     record.item = proof.workload.item
     with pinned() if config.timing.n_threads == 1 else nullcontext():
         forms = _forms(record, config.timing, learned, proofs, names, folder.path, "compile" in redo, tell)
@@ -191,6 +194,12 @@ def _pruned(
         return None
     pruned, record.pruning = prune_stage(config.prune, task, circuit, config.seed, folder, redo, tell)
     return pruned
+
+
+def _size(circuit: Circuit) -> Size:
+    """Without a readout both are the same."""
+    logic, whole = (run(netlist, OPTIMISE_TWO_INPUT)[0].n_gates for netlist in (circuit.netlist, lowered(circuit)))
+    return Size(logic, whole)
 
 
 def _forms(

@@ -111,6 +111,8 @@ def _columns(backends: Sequence[str]) -> list[Column]:
         Column("gap", "gap", "accuracy, %", "Soft less hard accuracy, in points", "percent"),
         Column("gates_learned", "learned", "gates", "As trained, median over seeds", "count"),
         Column("gates_compiled", "compiled", "gates", "Of the circuit that runs, median over seeds", "count"),
+        Column("gates_logic", "logic", "gates", "Of two inputs, optimised, without the readout, median over seeds", "count"),
+        Column("gates_whole", "whole", "gates", "Of two inputs, optimised, with the readout, median over seeds", "count"),
         Column("ratio_vs_nn", "× nn", "speed-up", f"{against}, geometric mean over seeds", "figure"),
         Column("ratio_low", "95 %", "speed-up", "Of the speed-up: over seeds, or of a single seed's own measurement", "between"),
         Column("noise_floor", "noise", "speed-up", "By how much a second copy of the same library differs", "noise"),

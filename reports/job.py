@@ -34,6 +34,8 @@ def job_tables(record: Record) -> list[Table]:
                 facts.add_row("pruned", textwrap.fill(_pruning(record.pruning), _FACT_COLUMNS))
             gates = " → ".join([f"{training.gates_learned} learned", *_gates_left(record)])
             facts.add_row("gates", textwrap.fill(gates, _FACT_COLUMNS))
+            if record.size is not None:
+                facts.add_row("of two inputs", f"{record.size.logic} without the readout, {record.size.whole} with it")
             if training.luts4 is not None:
                 facts.add_row("luts", f"{training.luts4} of four inputs, {training.luts6} of six")
         facts.add_row("parameters", str(training.parameters))

@@ -78,6 +78,15 @@ class Pruning:
 
 
 @dataclass
+class Size:
+    """Gates of two inputs that are left of the circuit that runs, optimised, for what has no others. logic: without its readout.
+    whole: with it: the counting of a class's votes and the comparison of counts."""
+
+    logic: int
+    whole: int
+
+
+@dataclass
 class Row:
     """One back end of a job. Absent values are None: the row's status and reason say why.
 
@@ -163,6 +172,7 @@ class Record:
     item: str | None = None
     training: Training | None = None
     pruning: Pruning | None = None
+    size: Size | None = None
     circuit_file: str | None = None
     rows: list[Row] = field(default_factory=list)
     noise_floor: float | None = None
@@ -225,6 +235,7 @@ class Record:
             pruning = data.pop("pruning", None)
             data["schema"] = SCHEMA
             data["pruning"] = Pruning(**pruning) if pruning else None
+            data["size"] = Size(**data["size"]) if data.get("size") else None
             data["conditions"] = Conditions(**conditions) if conditions else None
             return cls(training=Training(**training) if training else None, rows=[Row(**row) for row in rows], **data)
         except (TypeError, KeyError) as error:
@@ -256,7 +267,7 @@ COLUMNS = (
     "threads", "batch", "compile_seconds", "ns_per_item", "items_per_second", "end_to_end_items_per_second",
     "ratio_vs_nn", "ratio_low", "ratio_high", "noise_floor", "key", "machine", "commit", "dirty", "date", "reason",
     "c_bytes", "instructions_per_item", "versus_c", "load", "forced", "blocks", "blocks_flagged",
-    "pruned", "unpruned_accuracy",
+    "pruned", "unpruned_accuracy", "gates_logic", "gates_whole",
 )  # fmt: skip
 
 
@@ -278,6 +289,8 @@ def tidy(record: Record) -> list[dict[str, Any]]:
         }
     if record.pruning:
         job |= {"pruned": record.pruning.budget, "unpruned_accuracy": record.pruning.accuracy_before}
+    if record.size:
+        job |= {"gates_logic": record.size.logic, "gates_whole": record.size.whole}
     if record.conditions:
         beside = record.conditions
         job |= {

@@ -24,7 +24,8 @@ def speed_of(form: str) -> str:
 # What is known of a line, and what a table may be sorted by; names are those of the tidy table where they say the same.
 FIGURES = (
     "method", "seeds", "accuracy", "accuracy_low", "accuracy_high", "worst", "soft_accuracy", "hard_accuracy",
-    "compiled_accuracy", "gap", "gates_learned", "gates_compiled", "parameters", "train_seconds", "compile_seconds", "backend",
+    "compiled_accuracy", "gap", "gates_learned", "gates_compiled", "gates_logic", "gates_whole", "parameters", "train_seconds",
+    "compile_seconds", "backend",
     "items_per_second", "ratio_vs_nn", "ratio_low", "ratio_high", "noise_floor", "pareto", *map(speed_of, FORMS),
 )  # fmt: skip
 
@@ -101,6 +102,8 @@ class Standing:
             "gap": _mean(job.gap for job in self.jobs.values()),
             "gates_learned": median_of(training.gates_learned for training in trained),
             "gates_compiled": median_of(row.gates for row in compiled),
+            "gates_logic": median_of(job.size.logic if job.size else None for job in self.jobs.values()),
+            "gates_whole": median_of(job.size.whole if job.size else None for job in self.jobs.values()),
             "parameters": median_of(training.parameters for training in trained),
             "train_seconds": median_of(training.seconds for training in trained),
             "compile_seconds": median_of(row.compile_seconds for row in compiled),

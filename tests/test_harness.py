@@ -107,9 +107,10 @@ def test_convolutions_of_images_are_compiled_to_what_was_trained(tmp_path):
     kernels = "method.convolutions=[{kernels: 6, size: 3, stride: 2, padding: 1, depth: 2, channels: 2, pool: 3}]"
     sizes = [kernels, "method.widths=[60]", "method.relaxation=warp", "task.encoder={kind: uniform, bits: 2}"]
     arguments = ["method=conv", "task=digits", *sizes, "train.max_steps=100", "train.optimiser.learning_rate=0.2"]
-    done = run_harness(*arguments, "timing=none", "backend.names=[nn-torch,numba,c]", "runs_dir=r", cwd=tmp_path)
+    done = run_harness(*arguments, "timing=none", "backend.names=[nn-torch,numba,c-portable,c]", "runs_dir=r", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     _, record = only_job(tmp_path / "r")
+    assert 0 < record.size.logic < record.size.whole == record.row("c-portable").gates
     assert record.training.gates_learned == 6 * 16 * 3 + 60
     assert record.training.hard_accuracy > 0.3
     assert all((row.exact, row.compiled_accuracy) == (True, record.training.hard_accuracy) for row in record.rows)

@@ -10,7 +10,7 @@ from reports.export import text
 from reports.job import job_tables
 from reports.leaderboard import latex, leaderboard, markdown
 from reports.ordering import ColumnError
-from reports.record import Conditions, Row
+from reports.record import Conditions, Row, Size
 from reports.standings import FIGURES, Place, failures, standings_of
 from reports.standings import lines as lines_of
 from tests.conftest import run_reports
@@ -143,6 +143,7 @@ def test_every_figure_of_a_line():
     for record, ratio in zip(records, (50.0, 200.0), strict=True):
         record.rows[1].ratio, record.rows[1].compiled_accuracy = ratio, record.training.hard_accuracy
         record.rows[1].compile_seconds = 3.0
+        record.size = Size(8, 13)
     (line,) = known(records)
     assert set(line) == {*FIGURES, "of", "label"}
     assert line["accuracy"] == line["hard_accuracy"] == line["compiled_accuracy"] == pytest.approx(0.8)
@@ -155,6 +156,7 @@ def test_every_figure_of_a_line():
     assert line["ratio_low"] * line["ratio_high"] == pytest.approx(100.0**2)
     assert line["ratio_low"] < 50.0
     assert (line["noise_floor"], line["compile_seconds"]) == (0.2, 3.0)
+    assert (line["gates_logic"], line["gates_whole"]) == (8, 13)
 
 
 def test_a_single_seeds_ratio_has_the_interval_of_its_blocks():
@@ -196,7 +198,7 @@ def test_lines_are_sorted_by_a_column_and_blanks_are_last():
 def test_an_unknown_column_is_an_error_with_the_choices():
     with pytest.raises(ColumnError, match=r"There is no column 'speed' to sort by\. Choices: method, seeds, accuracy,"):
         leaderboard(standings_of([timed(0)]), "speed")
-    with pytest.raises(ColumnError, match=r"Choices: method, relaxation, task, .*unpruned_accuracy\."):
+    with pytest.raises(ColumnError, match=r"Choices: method, relaxation, task, .*gates_whole\."):
         text([timed(0)], "csv", "speed")
 
 
