@@ -2,26 +2,30 @@
 
 import numpy as np
 import pytest
+import torch
 from networks import ADAMW, same_states, train_config
 
 from methods import METHODS, MethodError, Problem, UnsuitableError, torch_network
 from methods.checkpoint import CheckpointError
 from methods.engine import EngineConfig, build_engine
-from methods.ordinary import CNNConfig, MLPConfig
+from methods.ordinary import CNNConfig, MLPConfig, activated
 from methods.torch_network import TorchNetwork
 from methods.train import Items, train
 from reports.record import Record
 from tasks.life import CONWAY, truth
 from tests.conftest import run_harness
 
-
-def mlp(inputs, size=1, classes=False, widths=(16, 16), seed=0):
-    return METHODS["mlp"].build(MLPConfig("mlp", None, list(widths)), inputs, Problem(size, classes), np.random.default_rng(seed))
+ACTIVATIONS = {"relu": lambda x: np.maximum(x, 0), "step": lambda x: (x > 0).astype(np.float32)}
 
 
-def cnn(inputs, shape, size=1, classes=False, channels=(4,), widths=(8,), seed=0):
+def mlp(inputs, size=1, classes=False, widths=(16, 16), seed=0, activation="relu"):
+    config = MLPConfig("mlp", None, list(widths), activation)
+    return METHODS["mlp"].build(config, inputs, Problem(size, classes), np.random.default_rng(seed))
+
+
+def cnn(inputs, shape, size=1, classes=False, channels=(4,), widths=(8,), seed=0, activation="relu"):
     places = np.arange(np.prod(shape)).reshape(shape)
-    config = CNNConfig("cnn", None, list(channels), list(widths))
+    config = CNNConfig("cnn", None, list(channels), list(widths), activation)
     return METHODS["cnn"].build(config, inputs, Problem(size, classes, places), np.random.default_rng(seed))
 
 
@@ -35,13 +39,14 @@ def life():
     return Items(split.inputs, split.target)
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("widths", [(), (5,), (16, 16)])
-def test_the_engine_and_the_timed_form_compute_the_network_written_out(life, widths):
-    network, parameters = mlp(life.inputs, 3, widths=widths)
+def test_the_engine_and_the_timed_form_compute_the_network_written_out(life, widths, activation):
+    network, parameters = mlp(life.inputs, 3, widths=widths, activation=activation)
     x = life.inputs.astype(np.float32)
     for layer in range(len(widths) + 1):
         x = x @ parameters[f"weight{layer}"].T + parameters[f"bias{layer}"].T
-        x = np.maximum(x, 0) if layer < len(widths) else x
+        x = ACTIVATIONS[activation](x) if layer < len(widths) else x
     items = Items(life.inputs, np.tile(life.target, (1, 3)))
     engine = engine_of(network, parameters, items)
     assert np.allclose(engine.soft(life.inputs), x, rtol=1e-4, atol=1e-5)
@@ -51,28 +56,41 @@ def test_the_engine_and_the_timed_form_compute_the_network_written_out(life, wid
     assert np.array_equal(said[sure], (x > 0.5)[sure])
 
 
-def test_a_convolutional_one_computes_the_network_written_out():
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_convolutional_one_computes_the_network_written_out(activation):
     shape = (2, 5, 6)
     numbers = np.random.default_rng(0).random((7, 60), dtype=np.float32)
-    network, parameters = cnn(numbers, shape, 3, classes=True, channels=(4,), widths=(8,))
+    network, parameters = cnn(numbers, shape, 3, classes=True, channels=(4,), widths=(8,), activation=activation)
     padded = np.pad(numbers.reshape(7, *shape), ((0, 0), (0, 0), (1, 1), (1, 1)))
     convolved = np.empty((7, 4, 5, 6))
     for y, x in np.ndindex(5, 6):
         convolved[:, :, y, x] = np.einsum("icyx,ocyx->io", padded[:, :, y : y + 3, x : x + 3], parameters["weight0"])
-    convolved = np.maximum(convolved + parameters["bias0"][:, None, None], 0)
+    convolved = ACTIVATIONS[activation](convolved + parameters["bias0"][:, None, None])
     pooled = convolved[:, :, :4].reshape(7, 4, 2, 2, 3, 2).max(axis=(3, 5)).reshape(7, -1)
-    hidden = np.maximum(pooled @ parameters["weight1"].T + parameters["bias1"], 0)
+    hidden = ACTIVATIONS[activation](pooled @ parameters["weight1"].T + parameters["bias1"])
     logits = hidden @ parameters["weight2"].T + parameters["bias2"]
+    layers = network.layers({name: torch.from_numpy(value) for name, value in parameters.items()}, torch.from_numpy(numbers.T))
+    assert network.widths == tuple(layer.shape[1] for layer in (pooled, hidden))
+    for layer, expected in zip(layers, (pooled, hidden, logits), strict=True):
+        assert np.allclose(layer.T, expected, rtol=1e-4, atol=1e-5)
     engine = engine_of(network, parameters, Items(numbers, np.eye(3, dtype=bool)[np.arange(7) % 3]))
     assert np.allclose(engine.soft(numbers), logits, rtol=1e-4, atol=1e-5)
     said = TorchNetwork(network, parameters, batch=4).evaluate(numbers)
     assert np.array_equal(said @ [1, 2], np.argmax(logits, axis=1))
 
 
+def test_a_step_has_the_gradient_of_a_ramp_and_is_a_bit():
+    x = torch.tensor([-2.0, -0.9, 0.0, 1e-9, 0.7, 3.0], requires_grad=True)
+    bits = activated("step", x)
+    assert bits.tolist() == [0, 0, 0, 1, 1, 1]
+    bits.sum().backward()
+    assert x.grad.tolist() == [0, 0.5, 0.5, 0.5, 0.5, 0]
+
+
 def test_images_that_are_none_or_too_small_are_refused():
     numbers = np.zeros((1, 9), dtype=np.float32)
     with pytest.raises(UnsuitableError, match="method=cnn is for images"):
-        METHODS["cnn"].build(CNNConfig("cnn", None, [4], []), numbers, Problem(1, False), np.random.default_rng(0))
+        METHODS["cnn"].build(CNNConfig("cnn", None, [4], [], "relu"), numbers, Problem(1, False), np.random.default_rng(0))
     with pytest.raises(MethodError, match=r"method.channels=\[4, 4\] halves images of 3x3 2 times"):
         cnn(numbers, (1, 3, 3), channels=(4, 4))
 
