@@ -13,7 +13,7 @@ from jobs.config import UsageError, check
 from jobs.contract import contract
 from jobs.job import Request
 from jobs.store import ROWS, STAGES, finished, job_folder, training_folder
-from jobs.training import CHECKPOINT, summary
+from jobs.training import checkpoints, summary
 from reports.environment import environment, machine_id
 from reports.export import ENDINGS, text
 from reports.record import FILE, Record, RecordError, read_all
@@ -63,7 +63,7 @@ def _state(request: Request) -> tuple[str, str]:
         return status, ", ".join(STAGES[STAGES.index(forced) :])
     if summary(training) is not None:
         return status, "time" if (folder / ROWS).exists() else "compile, time"
-    return status, "continue to train, compile, time" if (training / CHECKPOINT).exists() else "train, compile, time"
+    return status, "continue to train, compile, time" if checkpoints(training) else "train, compile, time"
 
 
 def _check(requests: Sequence[Request], console: Console) -> int:

@@ -23,11 +23,11 @@ from methods.engine import Engine, EngineConfig, build_engine
 from methods.network import Model, Network, Parameters, discretise, wired
 from methods.readings import gate_types
 from methods.readout import right
-from methods.train import Evaluation, Items, Progress, train
+from methods.train import Evaluation, Items, Progress, Start, train
 from reports.record import Training
 from tasks import Task
 
-CHECKPOINT = "checkpoint.safetensors"
+_CHECKPOINT = "checkpoint.safetensors"
 CIRCUIT = "circuit.safetensors"
 CURVE = "curve.csv"
 _LEARNED = "learned.safetensors"
@@ -49,14 +49,17 @@ class Learned:
 
 def build_model(config: JobConfig, task: Task) -> tuple[Model, Parameters]:
     """The method's network and its starting parameters, by the seed alone. Raises MethodError."""
-    problem = Problem(task.n_outputs, task.classes, task.places)
     rng = np.random.default_rng(config.seed)
-    network, parameters = METHODS[config.method.name].build(config.method, task.train.inputs, problem, rng)
-    if task.boards is not None and not isinstance(network, Network):
+    network, parameters = METHODS[config.method.name].build(config.method, task.train.inputs, _problem(task), rng)
+    if task.boards is not None and (METHODS[config.method.name].prepare or not isinstance(network, Network)):
         raise UnsuitableError(f"method={config.method.name} does not train on boards. Set task.boards=null.")
     if config.prune is not None and not isinstance(network, Network):
         raise UnsuitableError(f"prune is for circuits of gates, and method={config.method.name} has none. Set prune=null.")
     return network, parameters
+
+
+def _problem(task: Task) -> Problem:
+    return Problem(task.n_outputs, task.classes, task.places)
 
 
 def engine_config(config: JobConfig) -> EngineConfig:
@@ -70,11 +73,11 @@ def train_stage(config: JobConfig, task: Task, folder: Path, origin: dict[str, s
     """
     network, parameters = build_model(config, task)
     if redo:
-        for name in (_SUMMARY, CHECKPOINT):
-            folder.joinpath(name).unlink(missing_ok=True)
+        for path in (folder / _SUMMARY, *checkpoints(folder)):
+            path.unlink(missing_ok=True)
     if folder.joinpath(_SUMMARY).exists():
         return _read(folder, network)
-    engine, progress = _train(config, task, network, parameters, folder / CHECKPOINT, tell)
+    engine, progress, steps_before = _train(config, task, network, parameters, folder, tell)
     final = _wired(network, progress.best_parameters)
     circuit = _circuit(final, progress, task, origin) if isinstance(final, Network) else None
     learned = Learned(
@@ -82,10 +85,15 @@ def train_stage(config: JobConfig, task: Task, folder: Path, origin: dict[str, s
         progress.best_parameters,
         progress.best_tables,
         circuit,
-        _summary(config, task, engine, network, progress, circuit),
+        _summary(config, task, engine, network, progress, steps_before, circuit),
     )
     _write(folder, learned, progress.curve)
     return learned
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The files from which the training in a folder continues, none before it began and once it is finished."""
+    return sorted(folder.glob(f"*{_CHECKPOINT}"))
 
 
 def summary(folder: Path) -> Training | None:
@@ -103,7 +111,8 @@ def _write(folder: Path, learned: Learned, curve: list[Evaluation]) -> None:
         learned.circuit.save(folder / CIRCUIT)
     write_curve(curve, folder / CURVE)
     write_whole(folder / _SUMMARY, json.dumps(asdict(learned.training), indent=1).encode())
-    folder.joinpath(CHECKPOINT).unlink(missing_ok=True)
+    for path in checkpoints(folder):
+        path.unlink()
 
 
 def _read(folder: Path, network: Model) -> Learned:
@@ -121,25 +130,48 @@ def _wired(network: Model, parameters: Parameters) -> Model:
 
 
 def _train(
-    config: JobConfig, task: Task, network: Model, parameters: Parameters, checkpoint: Path, tell: Tell
-) -> tuple[Engine, Progress]:
-    items, trained_on = Items(task.train.inputs, task.train.target), None
+    config: JobConfig, task: Task, network: Model, parameters: Parameters, folder: Path, tell: Tell
+) -> tuple[Engine, Progress, int]:
+    """The network's training, after those that its method has it build on, and how many steps these took."""
+    validation = Items(task.validation.inputs, task.validation.target)
+    start, trained_on = Start(parameters, Items(task.train.inputs, task.train.target), config.train), None
     if task.boards is not None:
         assert isinstance(network, Network)
         trained_on = unrolled(network, task.boards.height, task.boards.width, task.boards.steps)
-        items = Items(task.boards.split.inputs, task.boards.split.target)
+        start = replace(start, items=Items(task.boards.split.inputs, task.boards.split.target))
+
+    def stage(name: str, model: Model, begun: Start, judged_on: Items) -> Progress:
+        return _run(config, model, begun, judged_on, folder / f"{name}.{_CHECKPOINT}", tell)[1]
+
+    prepare = METHODS[config.method.name].prepare
+    if prepare is not None:
+        start = prepare(config.method, _problem(task), network, start, validation, config.seed, stage)
+    engine, progress = _run(config, network, start, validation, folder / _CHECKPOINT, tell, trained_on)
+    return engine, progress, start.steps
+
+
+def _run(
+    config: JobConfig,
+    network: Model,
+    start: Start,
+    validation: Items,
+    checkpoint: Path,
+    tell: Tell,
+    trained_on: Network | None = None,
+) -> tuple[Engine, Progress]:
+    items, budget = start.items, start.config
     engine = build_engine(
-        engine_config(config), network, parameters, config.train.optimiser, items.inputs, items.target, config.seed, trained_on
+        engine_config(config), network, start.parameters, budget.optimiser, items.inputs, items.target, config.seed, trained_on
     )
 
     def show(reading: Evaluation) -> None:
         tell(
-            "trained", step=reading.step, steps=config.train.max_steps, loss=reading.loss, soft=reading.soft_accuracy,
+            "trained", step=reading.step, steps=budget.max_steps, loss=reading.loss, soft=reading.soft_accuracy,
             hard=reading.hard_accuracy, rate=reading.steps_per_second,
         )  # fmt: skip
 
-    validation = Items(task.validation.inputs, task.validation.target)
-    return engine, train(engine, network, items, validation, config.train, config.seed, checkpoint, show, stand_aside)
+    trained = train(engine, network, items, validation, budget, config.seed, checkpoint, show, stand_aside, start.seconds)
+    return engine, trained
 
 
 def _circuit(network: Network, trained: Progress, task: Task, origin: dict[str, str]) -> Circuit:
@@ -154,9 +186,16 @@ def _circuit(network: Network, trained: Progress, task: Task, origin: dict[str, 
 
 
 def _summary(
-    config: JobConfig, task: Task, engine: Engine, network: Model, trained: Progress, circuit: Circuit | None
+    config: JobConfig,
+    task: Task,
+    engine: Engine,
+    network: Model,
+    trained: Progress,
+    steps_before: int,
+    circuit: Circuit | None,
 ) -> Training:
-    """circuit: what the network has become, None if it is an ordinary one."""
+    """steps_before: of the trainings that this one began with. circuit: what the network has become, None if it is an
+    ordinary one."""
     best = trained.best
     assert best is not None
     engine.load_state({**engine.state(), **trained.best_parameters})
@@ -171,10 +210,10 @@ def _summary(
         engine=config.engine,
         threads=n_threads(config),
         parameters=sum(value.size for value in trained.best_parameters.values()),
-        steps=trained.step,
+        steps=steps_before + trained.step,
         seconds=trained.seconds,
         compile_seconds=trained.compile_seconds,
-        steps_to_exact=exact.step if exact else None,
+        steps_to_exact=steps_before + exact.step if exact else None,
         seconds_to_exact=exact.seconds if exact else None,
         loss=None if np.isnan(best.loss) else best.loss,
         soft_accuracy=soft,

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from methods.network import Model, Parameters
+
+if TYPE_CHECKING:
+    from methods.train import Items, Stage, Start
 
 
 class MethodError(ValueError):
@@ -33,7 +36,9 @@ class Problem:
 @dataclass(frozen=True)
 class Method:
     """An entry of METHODS. config: the dataclass that checks conf/method/<name>.yaml; build makes the network and its
-    starting parameters from one, the task's training inputs (item, input), the problem, and a generator."""
+    starting parameters from one, the task's training inputs (item, input), the problem, and a generator. prepare: other
+    trainings that give the network better ones, or other targets to learn from; None where it is trained at once."""
 
     config: type
     build: Callable[[Any, NDArray[Any], Problem, np.random.Generator], tuple[Model, Parameters]]
+    prepare: "Callable[[Any, Problem, Any, Start, Items, int, Stage], Start] | None" = None

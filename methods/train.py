@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from methods import checkpoint
-from methods.engine import Bits, Engine, EngineState, Inputs, OptimiserConfig, Positive
-from methods.network import Model, Network
+from methods.engine import Engine, EngineState, Inputs, OptimiserConfig, Positive
+from methods.network import Model, Network, Parameters
 from methods.readings import mean_entropy, soft_tables, undecided_share
 from methods.readout import right
 from methods.relaxations import RELAXATIONS
@@ -52,11 +52,11 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Items:
-    """What a network is trained or judged on: inputs (item, input), bool or real-valued, and target bool (item, value), the
-    output bits or with a readout the class, one-hot."""
+    """What a network is trained or judged on: inputs (item, input), bool or real-valued, and target (item, value), the output
+    bits or with a readout the class, one-hot: bool, or to train on their probabilities."""
 
     inputs: Inputs
-    target: Bits
+    target: Inputs
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,24 @@ class Progress:
     since_best: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a network's training begins with. config: its budget, of which max_seconds are counted from `seconds` on; steps,
+    seconds: what was spent before, on trainings that this one builds on."""
+
+    parameters: Parameters
+    items: Items
+    config: TrainConfig
+    steps: int = 0
+    seconds: float = 0.0
+
+
+class Stage(Protocol):
+    """Trains a network that another training builds on, with a checkpoint of its own by this name."""
+
+    def __call__(self, name: str, network: Model, start: Start, validation: Items, /) -> Progress: ...
+
+
 class DivergedError(RuntimeError):
     """The loss or a gradient stopped being a number; says where it began."""
 
@@ -115,16 +133,17 @@ def train(
     path: Path,
     on_evaluation: Callable[[Evaluation], None] = lambda _: None,
     between: Callable[[], None] = lambda: None,
+    seconds: float = 0.0,
 ) -> Progress:
     """Train on items, judged on validation, until exact for good, no better for long, or the budget is spent.
 
     `exact` is the discretised network right on every validation item. A checkpoint found at path is continued, to the same
     result to the bit as an unbroken run. It is written every checkpoint_seconds, when the run is interrupted, and at the
     end, so that what comes after the training can fail without costing it. between is called between runs of steps, and may
-    wait; that time is not counted.
+    wait; that time is not counted. seconds: already spent on what comes before, which count.
     Raises DivergedError if the loss is not finite and CheckpointError if the checkpoint is unusable.
     """
-    progress = Progress()
+    progress = Progress(seconds=seconds)
     identity = checkpoint.identity(network, seed)
     if path.exists():
         load(path, identity, engine, progress)

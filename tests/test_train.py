@@ -331,6 +331,18 @@ def test_training_ends_when_its_seconds_are_spent_and_compiling_costs_none(tmp_p
     assert progress.compile_seconds == 1000.0
 
 
+def test_seconds_of_what_came_before_count(tmp_path):
+    network, parameters, inputs, target = learnable()
+    given, spent = Items(inputs, target), {}
+    for max_seconds in (99.0, 500.0):
+        config = train_config(max_steps=10, confirm=0, max_seconds=max_seconds)
+        engine = build("torch", network, parameters, inputs, target)
+        spent[max_seconds] = train(engine, network, given, given, config, 0, tmp_path / str(max_seconds), seconds=100.0)
+    assert [progress.step for progress in spent.values()] == [0, 10]
+    assert spent[99.0].seconds == 100.0
+    assert 100.0 < spent[500.0].curve[0].seconds <= spent[500.0].seconds < 500.0
+
+
 @pytest.mark.parametrize("max_steps", [0, 2])
 def test_a_budget_shorter_than_an_evaluation_still_gives_a_circuit(tmp_path, max_steps):
     training = Training()
