@@ -4,6 +4,7 @@ from methods import threads as threads  # first: it must run before OpenMP is lo
 
 from codegen.registry import Registry  # isort: skip
 from methods.base import Method, MethodError, Problem, UnsuitableError  # isort: skip
+from methods.distill import DistillConfig, build_distill, distil
 from methods.gates import GatesConfig, build_gates
 from methods.ordinary import CNNConfig, MLPConfig, build_cnn, build_mlp
 from methods.relaxations import RELAXATIONS
@@ -16,6 +17,7 @@ METHODS: Registry[Method] = Registry(
         "warp": Method(GatesConfig, build_gates),
         "light": Method(GatesConfig, build_gates),
         "conv": Method(GatesConfig, build_gates),
+        "distill": Method(DistillConfig, build_distill, distil),
         "mlp": Method(MLPConfig, build_mlp),
         "cnn": Method(CNNConfig, build_cnn),
     },

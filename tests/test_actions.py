@@ -107,7 +107,10 @@ def test_export_is_the_tidy_table(runs, tmp_path):
     assert ".csv" in wrong.stderr
 
 
-@pytest.mark.parametrize("pair", [["method=warp", "task=boolean", "task.inputs=3"], ["method=mlp", "task=digits"]])
+@pytest.mark.parametrize(
+    "pair",
+    [["method=warp", "task=boolean", "task.inputs=3"], ["method=mlp", "task=digits"], ["method=distill", "task=digits"]],
+)
 def test_check_holds_a_pair_to_the_contract(pair, tmp_path):
     done = run_harness(*pair, "action=check", f"runs_dir={tmp_path}/r", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
