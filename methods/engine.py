@@ -108,11 +108,11 @@ def build_engine(
     if config.name == "torch":
         from methods import torch_engine
 
-        at = (optimiser, inputs, target, config.threads, config.device)
+        given = (parameters, optimiser, inputs, target)
         if isinstance(network, Ordinary):
-            return torch_engine.TorchOrdinary(network, parameters, *at)
+            return torch_engine.TorchOrdinary(network, *given, config.device)
         assert isinstance(network, Network)
-        return torch_engine.TorchGates(network, parameters, *at, seed, config.kernels, trained or network)
+        return torch_engine.TorchGates(network, *given, config.threads, config.device, seed, config.kernels, trained or network)
     if config.name != "jax":
         raise EngineError(f"There is no engine={config.name}. Choices: torch, jax.")
     if isinstance(network, Ordinary):

@@ -214,7 +214,8 @@ class TorchGates(TorchEngine):
 
 
 class TorchOrdinary(TorchEngine):
-    """Ordinary networks. Weights decay, biases do not."""
+    """Ordinary networks. Weights decay, biases do not. On one thread: torch's products of matrices add up in an order that
+    depends on how many there are, and a seed's result must not."""
 
     def __init__(
         self,
@@ -223,11 +224,10 @@ class TorchOrdinary(TorchEngine):
         optimiser: OptimiserConfig,
         inputs: Inputs,
         target: Bits,
-        threads: int,
         device: str,
     ) -> None:
         decayed = {name for name in parameters if name.startswith("weight")}
-        super().__init__(network, parameters, decayed, optimiser, inputs, target, threads, device)
+        super().__init__(network, parameters, decayed, optimiser, inputs, target, 1, device)
         self._network = network
 
     def soft(self, inputs: Inputs) -> NDArray[np.float32]:

@@ -118,6 +118,18 @@ def test_it_learns_life_and_an_interrupted_training_ends_the_same(tmp_path, life
     assert same_states(again.best_parameters, progress.best_parameters)
 
 
+def test_it_trains_the_same_to_the_bit_for_any_number_of_threads():
+    rng = np.random.default_rng(0)
+    items = Items(rng.random((1000, 784), dtype=np.float32), np.eye(10, dtype=bool)[rng.integers(0, 10, 1000)])
+    network, parameters = mlp(items.inputs, 10, classes=True, widths=(128, 128))
+    states = []
+    for threads in (1, 2):
+        engine = engine_of(network, parameters, items, threads=threads)
+        engine.run(None, np.full(5, 0.01, dtype=np.float32))
+        states.append(engine.state())
+    assert same_states(*states)
+
+
 def test_a_checkpoint_of_another_width_is_refused(tmp_path, life):
     for widths, refused in (((8,), False), ((9,), True)):
         network, parameters = mlp(life.inputs, widths=widths)
