@@ -126,6 +126,17 @@ def test_what_the_blocks_learned_is_what_the_student_starts_with():
     assert [begun.parameters["theta"].shape for _, _, begun, _ in stages.given[1:]] == [(28, 16), (10, 16), (8, 16)]
 
 
+def test_blocks_learn_what_they_read_too():
+    stages, start, before, _ = distilled(distill_config(candidates=5))
+    added = np.repeat([2.0, 3.0, 4.0], [16 + 12, 10, 8]).astype(np.float32)
+    for name in ("theta", "choice"):
+        moved = (start.parameters[name] - before.parameters[name]).reshape(len(added), -1)
+        assert np.allclose(moved, added[:, None], atol=1e-5)
+    for (_, block, begun, _), n_gates in zip(stages.given[1:], (28, 10, 8), strict=True):
+        assert begun.parameters["choice"].shape == (n_gates, 2, 5)
+        assert np.array_equal(np.concatenate([layer.choice.param for layer in block.layers]), np.arange(n_gates))
+
+
 @pytest.mark.parametrize("classes", [True, False])
 @pytest.mark.parametrize("blocks", [[2, 1], [3], [1, 1, 1]])
 def test_blocks_one_after_another_are_the_student(blocks, classes):
@@ -135,9 +146,9 @@ def test_blocks_one_after_another_are_the_student(blocks, classes):
     (network, parameters), _ = student(config, classes)
     given = items(100, classes)
     signals = given.inputs
-    for block, params in _blocks(config, network):
-        theta = {"theta": parameters["theta"][params]}
-        signals = build("torch", block, theta, signals, np.zeros((100, block.n_values))).hard(signals)
+    for block, own in _blocks(config, network):
+        of_block = {name: parameters[name][rows] for name, rows in own.items()}
+        signals = build("torch", block, of_block, signals, np.zeros((100, block.n_values))).hard(signals)
     assert np.array_equal(signals, build("torch", network, parameters, given.inputs, given.target).hard(given.inputs))
 
 
