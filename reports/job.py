@@ -35,7 +35,7 @@ def job_tables(record: Record) -> list[Table]:
             gates = " → ".join([f"{training.gates_learned} learned", *_gates_left(record)])
             facts.add_row("gates", textwrap.fill(gates, _FACT_COLUMNS))
             if record.size is not None:
-                facts.add_row("of two inputs", f"{record.size.logic} without the readout, {record.size.whole} with it")
+                facts.add_row("circuit", f"{record.size.logic} gates of two inputs, {record.size.whole} with the readout")
             if training.luts4 is not None:
                 facts.add_row("luts", f"{training.luts4} of four inputs, {training.luts6} of six")
         facts.add_row("parameters", str(training.parameters))

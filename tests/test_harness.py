@@ -236,7 +236,7 @@ def test_a_compiler_that_fails_is_quoted_and_costs_only_its_rows(tmp_path):
 
 
 MISTAKES = {
-    "method=dlgm": "There is no method=dlgm. Did you mean dlgn? Choices: cnn, conv, distill, dlgn, light, mlp, warp,",
+    "method=dlgm": "There is no method=dlgm. Did you mean dlgn? Choices: cnn, conv, distill, dlgn, learned, light, mlp, warp,",
     "task=live": "There is no task=live. Did you mean life?",
     "experiment=life_publishd": "Did you mean life_published",
     "backend.names=[numbat]": "Did you mean numba or numpy?",
