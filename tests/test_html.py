@@ -378,7 +378,7 @@ def test_the_drawer_shows_what_a_hostile_record_says_as_text(page):
     assert HOSTILE.split()[0] in page.locator("#drawer").inner_text()
     assert page.locator("#drawer img").count() == 0
     page.locator("#drawer .copy").first.click()
-    page.wait_for_function("document.querySelector('#drawer .copy').textContent !== 'Copy'")
+    page.wait_for_function("() => document.querySelector('#drawer .copy').textContent !== 'Copy'")
     page.click("#drawer .close")
     assert page.title() == "Gatebench results"
 
@@ -392,7 +392,9 @@ def test_pointing_at_a_mark_tells_its_line_and_command(page):
     assert "command" in page.inner_text("#vg-tooltip-element")
     assert page.locator("#vg-tooltip-element img").count() == 0
     page.locator("#chart-curves details summary").click()
-    assert page.locator("#chart-curves details tbody tr").count() == 3
+    rows = page.locator("#chart-curves details tbody tr")
+    rows.last.wait_for()  # they are made once it opens
+    assert rows.count() == 3
 
 
 @in_browser
