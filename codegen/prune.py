@@ -101,7 +101,7 @@ class Pruned:
 def gate_count(circuit: Circuit) -> int:
     """Gates of the circuit, optimised by the passes that every form begins with, and then with its readout as gates once more:
     what there is to save."""
-    return _whole(circuit).n_gates
+    return _optimised(circuit)[1].n_gates
 
 
 def prune(
@@ -280,9 +280,8 @@ class _Search:
             )  # fmt: skip
 
     def _state(self, netlist: Netlist) -> _State:
-        netlist, _ = run(netlist, OPTIMISE)
-        whole = _whole(replace(self._circuit, netlist=netlist))
-        return _State(netlist, whole.n_gates, self._validation.right(whole), self._judged.right(whole))
+        optimised, whole = _optimised(replace(self._circuit, netlist=netlist))
+        return _State(optimised, whole.n_gates, self._validation.right(whole), self._judged.right(whole))
 
 
 def _commonest(items: Labelled) -> int:
@@ -290,9 +289,10 @@ def _commonest(items: Labelled) -> int:
     return int(counts.max())
 
 
-def _whole(circuit: Circuit) -> Netlist:
+def _optimised(circuit: Circuit) -> tuple[Netlist, Netlist]:
+    """The circuit's netlist, and that with its readout as gates."""
     netlist, _ = run(circuit.netlist, OPTIMISE)
-    return run(lowered(replace(circuit, netlist=netlist)), OPTIMISE)[0]
+    return netlist, run(lowered(replace(circuit, netlist=netlist)), OPTIMISE)[0]
 
 
 def _evaluated(netlist: Netlist, inputs: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -324,7 +324,7 @@ def _parts(bits: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
 
 
 def _agreement(one: Circuit, other: Circuit, bits: NDArray[np.bool_]) -> float:
-    first, second = _whole(one), _whole(other)
+    first, second = (_optimised(circuit)[1] for circuit in (one, other))
     n_same = 0
     for items in _parts(bits):
         inputs = _packed(items)

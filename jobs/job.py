@@ -19,8 +19,8 @@ from filelock import Timeout
 
 from codegen.backends import Executable
 from codegen.circuit import Circuit
-from codegen.lower_readout import lowered
 from codegen.measure import WrongOutputError, pinned
+from codegen.netlist import Netlist
 from codegen.passes import OPTIMISE_TWO_INPUT, run
 from codegen.timing_lock import BusyMachineError, stand_aside
 from codegen.whole_file import write_whole
@@ -159,8 +159,9 @@ def _fill(record: Record, config: JobConfig, folder: Folder, tell: Tell) -> None
         proof = CircuitProof(task, learned.circuit)
         names = config.backend.names
         pruned = _pruned(record, config, task, learned.circuit, folder.path, "compile" in redo, tell)
-        proofs = Proofs(proof, proof if pruned is None else CircuitProof(task, pruned))
-        record.size = _size(pruned or learned.circuit)
+        of_circuit = proof if pruned is None else CircuitProof(task, pruned)
+        proofs = Proofs(proof, of_circuit)
+        record.size = _size(pruned or learned.circuit, of_circuit.netlist)
     record.item = proof.workload.item
     with pinned() if config.timing.n_threads == 1 else nullcontext():
         forms = _forms(record, config.timing, learned, proofs, names, folder.path, "compile" in redo, tell)
@@ -196,10 +197,9 @@ def _pruned(
     return pruned
 
 
-def _size(circuit: Circuit) -> Size:
-    """Without a readout both are the same."""
-    logic, whole = (run(netlist, OPTIMISE_TWO_INPUT)[0].n_gates for netlist in (circuit.netlist, lowered(circuit)))
-    return Size(logic, whole)
+def _size(circuit: Circuit, whole: Netlist) -> Size:
+    """whole: the circuit with its readout as gates."""
+    return Size(*(run(netlist, OPTIMISE_TWO_INPUT)[0].n_gates for netlist in (circuit.netlist, whole)))
 
 
 def _forms(

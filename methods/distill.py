@@ -27,6 +27,7 @@ from methods.engine import OptimiserConfig, Positive
 from methods.gates import GatesConfig, build_gates
 from methods.network import Network, Parameters
 from methods.ordinary import CNNConfig, MLPConfig, Ordinary, build_cnn, build_mlp
+from methods.smoothing import softmax
 from methods.train import Items, Stage, Start, TrainConfig
 
 Width = Annotated[int, Field(ge=1)]
@@ -100,7 +101,8 @@ def distil(
     learned = stage("teacher", teacher, Start(parameters, items, of_teacher), validation)
     bits, values = _said(teacher, learned.best_parameters, items.inputs)
     judged_bits, _ = _said(teacher, learned.best_parameters, validation.inputs)
-    target = _mixed(items.target, _soft(values, of.temperature) if problem.classes else values.clip(0, 1), of.weight)
+    said = softmax(np, values / of.temperature) if problem.classes else values.clip(0, 1)
+    target = _mixed(items.target, said, of.weight)
 
     whole = {name: value.copy() for name, value in start.parameters.items()}
     steps, until = learned.step, of.share
@@ -122,12 +124,6 @@ def distil(
 def _part(budget: TrainConfig, share: float, until: float) -> TrainConfig:
     """share: of the steps. until: this share of the seconds, which are counted from the beginning, is spent."""
     return replace(budget, max_steps=round(share * budget.max_steps), max_seconds=until * budget.max_seconds)
-
-
-def _soft(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """The softmax of (item, class)."""
-    weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
-    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def _mixed(target: NDArray[Any], said: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
