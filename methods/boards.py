@@ -7,6 +7,7 @@ differentiable logic cellular automata: Miotti, Niklasson, Randazzo, Mordvintsev
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +33,17 @@ def unrolled(network: Network, height: int, width: int, steps: int) -> Network:
     # (signal, cell): where the network's inputs lie, and constant false behind them.
     inputs = np.vstack([neighbourhoods(np, cells, torus=True), np.full(n_cells, n_cells)])
 
+    def rows(at: NDArray[Any]) -> NDArray[np.int32]:
+        """(row, ..., cell) -> (row * cell, ...)."""
+        return np.moveaxis(at, -1, 1).reshape(-1, *at.shape[1:-1]).astype(np.int32)
+
     def everywhere(signals: NDArray[np.int32], n_signals: int) -> NDArray[np.int32]:
         """(row, ...) of one cell -> (row * cell, ...); a signal past the last, constant false, stays the one past the last."""
-        at = signals[..., None] * n_cells + np.arange(n_cells) * (signals < n_signals)[..., None]
-        return np.moveaxis(at, -1, 1).reshape(-1, *signals.shape[1:]).astype(np.int32)
+        return rows(signals[..., None] * n_cells + np.arange(n_cells) * (signals < n_signals)[..., None])
 
     def of_board(signals: NDArray[np.int32]) -> NDArray[np.int32]:
         """The same of what the first layer reads."""
-        return np.moveaxis(inputs[signals], -1, 1).reshape(-1, *signals.shape[1:]).astype(np.int32)
+        return rows(inputs[signals])
 
     layers = []
     for index, (layer, n_signals) in enumerate(zip(network.layers, network.sources(), strict=True)):

@@ -59,29 +59,14 @@ def convolution(
     """
     padded = np.pad(places, ((0, 0), *[(config.padding,) * 2] * 2), constant_values=n_signals)
     n_channels, height, width = padded.shape
-    if config.size > min(height, width):
-        raise MethodError(
-            f"{setting}.size={config.size} is larger than the image of {height}x{width} that it reads, padding included. Make it"
-            " smaller, or raise the padding."
-        )
-    n_leaves = arity**config.depth
     n_read = min(config.channels, n_channels)
-    if n_leaves > n_read * config.size**2:
-        raise MethodError(
-            f"{setting}.depth={config.depth} makes trees of {n_leaves} leaves with gates of {arity} inputs, and the receptive"
-            f" field has only {n_read * config.size**2} places ({config.size}x{config.size} in {n_read} channels). Lower the"
-            " depth, or raise the size."
-        )
-    if n_candidates > n_read * config.size**2:
-        raise MethodError(
-            f"method.candidates={n_candidates} is more than the {n_read * config.size**2} places of the receptive field of"
-            f" {setting} ({config.size}x{config.size} in {n_read} channels). Lower it, or raise the size or the channels."
-        )
+    n_places, n_leaves = n_read * config.size**2, arity**config.depth
+    _check_fit(config, setting, (height, width), n_places, n_read, arity, n_candidates)
     channels = unique_wiring(n_channels, config.kernels, n_read, rng)
-    leaves = np.array([rng.permutation(n_read * config.size**2)[:n_leaves] for _ in range(config.kernels)], dtype=np.int32)
+    leaves = np.array([rng.permutation(n_places)[:n_leaves] for _ in range(config.kernels)], dtype=np.int32)
     among = leaves[:, :, None]
     if n_candidates > 1:
-        among = candidates(leaves, n_read * config.size**2, n_candidates, rng)
+        among = candidates(leaves, n_places, n_candidates, rng)
     nth, row, column = np.unravel_index(among, (n_read, config.size, config.size))
     channel = channels[np.arange(config.kernels)[:, None, None], nth]
     ys, xs = (np.arange(0, side - config.size + 1, config.stride) for side in (height, width))
@@ -118,6 +103,28 @@ def convolution(
         pool, places = _pool(places, config.pool)
         layers[-1] = replace(layers[-1], pool=pool)
     return layers, places
+
+
+def _check_fit(
+    config: ConvolutionConfig, setting: str, sides: tuple[int, int], n_places: int, n_read: int, arity: int, n_candidates: int
+) -> None:
+    """sides: of the padded image. n_places: of the receptive field, in n_read channels. Raises MethodError."""
+    if config.size > min(sides):
+        raise MethodError(
+            f"{setting}.size={config.size} is larger than the image of {sides[0]}x{sides[1]} that it reads, padding included."
+            " Make it smaller, or raise the padding."
+        )
+    field = f"{config.size}x{config.size} in {n_read} channels"
+    if arity**config.depth > n_places:
+        raise MethodError(
+            f"{setting}.depth={config.depth} makes trees of {arity**config.depth} leaves with gates of {arity} inputs, and the"
+            f" receptive field has only {n_places} places ({field}). Lower the depth, or raise the size."
+        )
+    if n_candidates > n_places:
+        raise MethodError(
+            f"method.candidates={n_candidates} is more than the {n_places} places of the receptive field of {setting} ({field})."
+            " Lower it, or raise the size or the channels."
+        )
 
 
 def _pool(places: Places, side: int) -> tuple[NDArray[np.int32], Places]:
