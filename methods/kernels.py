@@ -417,15 +417,14 @@ def _choose(logits, starts, rows, candidates, fan_in):
 
 
 @njit(cache=True)
-def _four_dots(slopes, at, values, base, n_tiles, step, of_tile, four, hard):
+def _four_dots(slopes, at, values, n_tiles, step, of_tile, four, hard):
     """Lanes 0 to 3: sums over all items of a chooser's slopes times the values of four signals.
 
-    The slopes of tile t are slopes[at + step * t:], a signal's values are values[base + 16 * signal + of_tile * t:].
+    The slopes of tile t are slopes[at + step * t:], a signal's values are values[16 * signal + of_tile * t:].
     """
     a = splat(np.float32(0))
     b, c, d = a, a, a
-    p, q = base + LANES * np.int64(four[0]), base + LANES * np.int64(four[1])
-    r, s = base + LANES * np.int64(four[2]), base + LANES * np.int64(four[3])
+    p, q, r, s = LANES * np.int64(four[0]), LANES * np.int64(four[1]), LANES * np.int64(four[2]), LANES * np.int64(four[3])
     for tile in range(n_tiles):
         slope, on = load(slopes, at + step * tile), of_tile * tile
         a = fma(slope, _read(values, p + on, hard), a)
@@ -454,7 +453,7 @@ def _choice_gradient(slopes, values, n_signals, n_tiles, starts, candidates, har
                 for j in range(arity):
                     at = LANES * (arity * chooser + j)
                     for i in range(0, n, 4):
-                        found = _four_dots(flat, at, values, 0, n_tiles, step, of_tile, candidates[chooser, j, i : i + 4], hard)
+                        found = _four_dots(flat, at, values, n_tiles, step, of_tile, candidates[chooser, j, i : i + 4], hard)
                         add_four(to, n * (arity * choice + j) + i, found)
 
 

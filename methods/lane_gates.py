@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from codegen.vector_ir import INT, address, splat_of
-from methods.simd import FLOAT, FLOATS, LANES, call, fma_of, lane_sums, lanes, rounded_of
+from methods.simd import FLOAT, FLOATS, LANES, add_to, call, first_lanes, fma_of, lane_sums, lanes, rounded_of
 
 _LONG = ir.IntType(64)
 
@@ -73,9 +73,7 @@ def gate_gradient(
         first_sum = builder.mul(slot, _LONG(1 << k))
         for i, total in enumerate(lane_sums(builder, products[-1])):
             to = address(context, builder, sums_type, sums, builder.add(first_sum, _LONG(LANES * i)), ir.VectorType(FLOAT, n))
-            mask = ir.Constant(ir.VectorType(INT, n), list(range(n)))
-            added = builder.shuffle_vector(total, ir.Constant(FLOATS, ir.Undefined), mask)
-            _add(builder, to, added)
+            add_to(builder, to, first_lanes(builder, total, n))
         passed, kept = (builder.icmp_signed(">=", wanted, _LONG(0)) for wanted in (first, place))
         with builder.if_then(builder.or_(passed, kept)):
             terms = _coefficients(context, builder, coefficients_type, coefficients, param, k)
@@ -90,7 +88,7 @@ def gate_gradient(
             with builder.if_then(passed):
                 for signal, slope in zip(places, of_inputs, strict=True):
                     at = builder.mul(builder.sub(signal, first), _LONG(LANES))
-                    _add(builder, address(context, builder, below_type, below, at, FLOATS), slope)
+                    add_to(builder, address(context, builder, below_type, below, at, FLOATS), slope)
             with builder.if_then(kept):
                 for j, slope in enumerate(of_inputs):
                     at = builder.mul(builder.add(builder.mul(place, _LONG(k)), _LONG(j)), _LONG(LANES))
@@ -159,9 +157,3 @@ def _levels(builder: Any, terms: list[Any], inputs: list[Any]) -> list[list[Any]
         below = levels[-1]
         levels.append([fma_of(builder, below[i + 1], x, below[i]) for i in range(0, len(below), 2)])
     return levels
-
-
-def _add(builder: Any, place: Any, value: Any) -> None:
-    old = builder.load(place)
-    old.align = 4
-    builder.store(builder.fadd(old, value), place).align = 4

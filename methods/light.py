@@ -13,15 +13,13 @@ but a value for each of four rows: a quarter of the parameters say the same.
 Smoothing: logistic noise on the logit of each row draws its value for each gate and step; the hard modes round each row.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.truth_table import variable
-from methods.multilinear import evaluate, rows_of_tables, rows_to_monomials, tables_of_rows
-from methods.smoothing import Smoothing
+from methods.multilinear import evaluate, row_logits, rows_to_monomials, tables_of_rows
+from methods.smoothing import Smoothing, sigmoid
 
 ARITIES = (1, 2, 3, 4, 5, 6)
 SIGMOID = False  # its sigmoid is of the parameters
@@ -38,12 +36,7 @@ def init(rng: np.random.Generator, n_gates: int, arity: int, temperature: float,
     residual: the probability with which each row has the value of "copy the first input". None draws the logits from
     N(0, 1), times the temperature: random functions, equally undecided at every temperature (this scaling is ours).
     """
-    if residual is None:
-        logits = rng.standard_normal((n_gates, n_parameters(arity)))
-    else:
-        copies_first = rows_of_tables(np.array([variable(0, arity)], dtype=np.uint64), arity)
-        logits = np.repeat(math.log(residual / (1 - residual)) * (2 * copies_first - 1), n_gates, axis=0)
-    return (temperature * logits).astype(np.float32)
+    return (temperature * row_logits(rng, n_gates, arity, residual)).astype(np.float32)
 
 
 def coefficients(xp: Any, theta: Any, temperature: float, smoothing: Smoothing | None = None) -> Any:
@@ -54,7 +47,7 @@ def coefficients(xp: Any, theta: Any, temperature: float, smoothing: Smoothing |
     arity = (theta.shape[1] - 1).bit_length()
     if smoothing is not None and smoothing.noisy:
         theta = theta + smoothing.logistic(xp, 0, *theta.shape)
-    rows = 0.5 + 0.5 * xp.tanh(0.5 * theta / temperature)  # the sigmoid, with a gradient that never overflows
+    rows = sigmoid(xp, theta / temperature)
     if smoothing is not None:
         rows = smoothing.harden(rows, theta > 0)
     return rows @ xp.asarray(rows_to_monomials(arity), dtype=rows.dtype)

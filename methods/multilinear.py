@@ -4,11 +4,14 @@ On inputs 0 and 1 the polynomial is the function; on inputs in [0, 1], read as i
 probability that the function is true. Sets of inputs are integers: bit j stands for input j.
 """
 
+import math
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from codegen.truth_table import variable
 
 
 def rows_of_tables(tables: NDArray[np.uint64], arity: int) -> NDArray[np.int64]:
@@ -54,6 +57,15 @@ def rows_to_monomials(arity: int) -> NDArray[np.int64]:
 def walsh_to_monomials(arity: int) -> NDArray[np.int64]:
     """int64 (2**arity, 2**arity), m: a polynomial with Walsh coefficients theta has the monomial coefficients theta @ m."""
     return walsh_matrix(arity) @ rows_to_monomials(arity)
+
+
+def row_logits(rng: np.random.Generator, n_gates: int, arity: int, residual: float | None) -> NDArray[np.float64]:
+    """Starting logits of gates' table rows, float64 (gate, 2**arity): each row has the value of "copy the first input" with the
+    probability `residual`; None draws them from N(0, 1)."""
+    if residual is None:
+        return rng.standard_normal((n_gates, 1 << arity))
+    copies_first = rows_of_tables(np.array([variable(0, arity)], dtype=np.uint64), arity)
+    return np.repeat(math.log(residual / (1 - residual)) * (2 * copies_first - 1), n_gates, axis=0)
 
 
 def evaluate(coefficients: Any, inputs: list[Any]) -> Any:

@@ -127,9 +127,16 @@ def lane_sums(builder: Any, vectors: list[Any]) -> list[Any]:
     return vectors
 
 
-def _first_four(builder: Any, value: Any) -> Any:
-    mask = ir.Constant(ir.VectorType(INT, 4), list(range(4)))
+def first_lanes(builder: Any, value: Any, n: int) -> Any:
+    mask = ir.Constant(ir.VectorType(INT, n), list(range(n)))
     return builder.shuffle_vector(value, ir.Constant(FLOATS, ir.Undefined), mask)
+
+
+def add_to(builder: Any, place: Any, value: Any) -> None:
+    """What is at the address, and the value."""
+    old = builder.load(place)
+    old.align = 4
+    builder.store(builder.fadd(old, value), place).align = 4
 
 
 def _fold(builder: Any, a: Any, b: Any, distance: int) -> Any:
@@ -255,7 +262,7 @@ def store_four(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = address(context, builder, signature.args[0], *arguments[:2], ir.VectorType(FLOAT, 4))
-        builder.store(_first_four(builder, arguments[2]), place).align = 4
+        builder.store(first_lanes(builder, arguments[2], 4), place).align = 4
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes), generate
@@ -267,9 +274,7 @@ def add_four(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = address(context, builder, signature.args[0], *arguments[:2], ir.VectorType(FLOAT, 4))
-        old = builder.load(place)
-        old.align = 4
-        builder.store(builder.fadd(old, _first_four(builder, arguments[2])), place).align = 4
+        add_to(builder, place, first_lanes(builder, arguments[2], 4))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes), generate

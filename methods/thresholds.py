@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from methods.smoothing import sigmoid
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -53,4 +55,4 @@ def bits(xp: Any, parameters: Any, x: Any, spec: Thresholds) -> tuple[Any, Any]:
     """Features x, (feature, item), as relaxed bits in [0, 1] and as Booleans, both (feature * bit, item)."""
     above = x[:, None, :] - values(xp, parameters)[:, :, None]
     above = xp.reshape(above, (spec.n_features * spec.n_bits, x.shape[1]))
-    return 0.5 + 0.5 * xp.tanh(above * (0.5 / spec.softness)), above > 0
+    return sigmoid(xp, above * (1 / spec.softness)), above > 0

@@ -17,15 +17,13 @@ Smoothing: logistic noise, the difference of two Gumbel variables, is added to z
 take z > 0.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.truth_table import variable
-from methods.multilinear import evaluate, rows_of_tables, tables_of_rows, walsh_matrix, walsh_to_monomials
-from methods.smoothing import Smoothing
+from methods.multilinear import evaluate, row_logits, tables_of_rows, walsh_matrix, walsh_to_monomials
+from methods.smoothing import Smoothing, sigmoid
 
 ARITIES = (1, 2, 3, 4, 5, 6)
 SIGMOID = True
@@ -43,12 +41,9 @@ def init(rng: np.random.Generator, n_gates: int, arity: int, temperature: float,
     temperature * logit(residual) * WHT(signs of that table) / 2**arity. None draws the logit of every table row from
     N(0, 1) and transforms it: random functions, equally undecided at every arity (this scaling is ours).
     """
-    if residual is None:
-        logits = rng.standard_normal((n_gates, n_parameters(arity)))
-    else:
-        copies_first = rows_of_tables(np.array([variable(0, arity)], dtype=np.uint64), arity)
-        logits = np.repeat(math.log(residual / (1 - residual)) * (2 * copies_first - 1), n_gates, axis=0)
-    return (temperature * logits @ walsh_matrix(arity) / n_parameters(arity)).astype(np.float32)
+    return (temperature * row_logits(rng, n_gates, arity, residual) @ walsh_matrix(arity) / n_parameters(arity)).astype(
+        np.float32
+    )
 
 
 def coefficients(xp: Any, theta: Any, temperature: float, smoothing: Smoothing | None = None) -> Any:
@@ -61,7 +56,7 @@ def activation(xp: Any, polynomial: Any, temperature: float, smoothing: Smoothin
     """The sigmoid of z / temperature, (row, item), with noise for rows from first_row on where smoothing says so."""
     if smoothing is not None and smoothing.noisy:
         polynomial = polynomial + smoothing.logistic(xp, first_row, *polynomial.shape) / temperature
-    value = 0.5 + 0.5 * xp.tanh(0.5 * polynomial)  # the sigmoid, with a gradient that never overflows
+    value = sigmoid(xp, polynomial)
     return value if smoothing is None else smoothing.harden(value, polynomial > 0)
 
 
