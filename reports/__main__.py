@@ -102,11 +102,13 @@ def _plot(options: argparse.Namespace, records: list[Record]) -> int:
         from reports.charts import CHARTS, THEMES, draw_file
     except ModuleNotFoundError as error:
         raise _without(error) from error
-    if options.chart not in CHARTS:
-        raise ReportError(f"There is no chart {options.chart!r}. Choices: {', '.join(CHARTS)}.")
+    names = options.chart.split(",")
+    for name in names:
+        if name not in CHARTS:
+            raise ReportError(f"There is no chart {name!r}. Choices: {', '.join(CHARTS)}.")
     data = Datasets(standings_of(records), options.runs, options.sort)
     try:
-        draw_file(data, CHARTS[options.chart], options.file, THEMES[options.theme], options.width)
+        draw_file(data, [CHARTS[name] for name in names], options.file, THEMES[options.theme], options.width)
     except (ValueError, OSError) as error:
         raise ReportError(f"The picture cannot be written: {error}") from error
     print(options.file)
@@ -241,9 +243,9 @@ def _parser() -> argparse.ArgumentParser:
 
     plot = commands.add_parser("plot", parents=[common], help="a chart of the page as a picture")
     plot.add_argument("file", type=Path, metavar="FILE", help="what to write: .svg or .png")
-    plot.add_argument("--chart", default="pareto", metavar="NAME", help="which one (default: %(default)s)")
+    plot.add_argument("--chart", default="pareto", metavar="NAMES", help="which, with commas between (default: %(default)s)")
     plot.add_argument("--theme", choices=("light", "dark"), default="light", help="its colours (default: %(default)s)")
-    plot.add_argument("--width", type=int, default=640, help="of what is within its axes, in pixels (default: %(default)s)")
+    plot.add_argument("--width", type=int, default=640, help="of what is within the axes, in pixels (default: %(default)s)")
     plot.set_defaults(action=_plot)
 
     circuit = commands.add_parser("circuit", parents=[common], help="pictures of what is inside a learned circuit")

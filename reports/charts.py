@@ -55,7 +55,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 class Chart:
     """dataset: what it is drawn of. columns: of the table that says the same, headers by field; those of the line come first.
     each: whether it shows each line at length, and so only the first MOST_LINES. positive: fields of its logarithmic axes; what
-    is not above zero there is not drawn."""
+    is not above zero there is not drawn. papers: whether it also shows what is published."""
 
     name: str
     title: str
@@ -65,6 +65,7 @@ class Chart:
     each: bool
     positive: tuple[str, ...]
     draw: Callable[["Scales"], Drawing]
+    papers: bool = False
 
     def rows(self, data: Datasets) -> Dataset:
         """What is drawn, of all lines."""
@@ -120,32 +121,57 @@ def config(theme: Theme) -> Spec:
         "range": {"category": list(theme.categories)},
         "mark": {"color": theme.categories[0]},
         "rule": {"color": theme.quiet},
-        "style": {"frontier": {"color": theme.quiet}, "band": {"color": theme.quiet}},
+        "style": {name: {"color": theme.quiet} for name in ("frontier", "band", "published")},
     }  # fmt: skip
 
 
-def draw_file(data: Datasets, chart: Chart, path: Path, theme: Theme, width: int) -> None:
-    """Write a chart of all lines as SVG or PNG, by the ending of the path. Raises ValueError for another ending, OSError."""
+def draw_file(data: Datasets, charts: Sequence[Chart], path: Path, theme: Theme, width: int) -> None:
+    """Write charts of all lines, beside each other, as SVG or PNG, by the ending of the path. width: of each, in pixels. Raises
+    ValueError for another ending, OSError."""
     if path.suffix not in FORMATS:
         raise ValueError(f"A picture's name ends in {' or '.join(FORMATS)}; got {path}.")
+    panels = [_panel(data, chart, theme, width) for chart in charts]
+    spec = {
+        "$schema": panels[0].pop("$schema"),
+        "hconcat": panels,
+        "spacing": 40,
+        "config": config(theme) | {"background": theme.background, "padding": 16},
+    }
+    if path.suffix == ".svg":
+        path.write_text(vl_convert.vegalite_to_svg(spec))
+    else:
+        path.write_bytes(vl_convert.vegalite_to_png(spec, scale=2))
+
+
+def _panel(data: Datasets, chart: Chart, theme: Theme, width: int) -> Spec:
+    """A chart that has its data within, because charts beside each other are of different lines."""
     rows = chart.rows(data)
     shown = sorted({row["line"] for row in rows})
     if not shown:
         raise ValueError(f"no record has what the chart {chart.name} shows.")
     if chart.each:
         shown = shown[:MOST_LINES]
-    spec = chart.spec(Scales.of(data)) | {
+    datasets = {"papers": data.papers}
+    for name, found in (("lines", data.lines), (chart.dataset, rows)):
+        datasets[name] = [row for row in found if row["line"] in shown]
+    spec: Spec = _with_values(chart.spec(Scales.of(data)), datasets)
+    del spec["autosize"]  # it is only of a chart that stands alone
+    return spec | {
         "width": width,
-        "datasets": {
-            name: [row for row in found if row["line"] in shown] for name, found in (("lines", data.lines), (chart.dataset, rows))
-        },
-        "config": config(theme) | {"background": theme.background, "padding": 16},
         "title": {"text": chart.title, "anchor": "start", "color": theme.text, "fontSize": 15, "offset": 12},
     }
-    if path.suffix == ".svg":
-        path.write_text(vl_convert.vegalite_to_svg(spec))
-    else:
-        path.write_bytes(vl_convert.vegalite_to_png(spec, scale=2))
+
+
+def _with_values(part: Any, datasets: dict[str, Dataset]) -> Any:
+    """A part of a specification with the rows of datasets where it names them."""
+    if isinstance(part, list):
+        return [_with_values(one, datasets) for one in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: {"values": datasets[value["name"]]} if key == "data" else _with_values(value, datasets)
+        for key, value in part.items()
+    }
 
 
 _PERCENT = alt.Axis(format=".4~p", tickCount=6)
@@ -198,13 +224,35 @@ def _frontier(points: alt.Chart, x: str, best: Literal["ascending", "descending"
 
 
 def _pareto(scales: Scales) -> Drawing:
-    points = alt.Chart(_source("lines")).transform_filter("isValid(datum.accuracy)")
-    x = alt.X(**_log("gates_compiled:Q", "gates of the compiled circuit"))
-    return _scatter(points, x, scales, _frontier(points, "gates_compiled", "ascending"), ("gates_compiled:Q", "gates", ",.0f"))
+    points = alt.Chart(_source("lines"))
+    title = "gates of two inputs"
+    x = alt.X(**_log("gates_logic:Q", title))
+    readout = points.mark_rule(strokeWidth=1, opacity=0.6).encode(
+        x=x, x2="gates_whole:Q", y=_accuracy(), color=_colour("method", scales.methods)
+    )
+    ends = points.mark_tick(orient="vertical", size=9, thickness=1.5).encode(
+        x=alt.X(**_log("gates_whole:Q", title)), y=_accuracy(), color=_colour("method", scales.methods)
+    )
+    published = (
+        alt.Chart(_source("papers"))
+        .mark_point(shape="diamond", filled=False, size=70, strokeWidth=1.5, style="published")
+        .encode(
+            x=x,
+            y=_accuracy(),
+            tooltip=[
+                alt.Tooltip("name:N", title="published"),
+                alt.Tooltip("accuracy:Q", title="accuracy", format=".4~p"),
+                alt.Tooltip("gates_logic:Q", title="gates, as counted there", format=",.0f"),
+            ],
+        )
+    )
+    below = _frontier(points, "gates_logic", "ascending") + readout + ends + published
+    told = ("gates_logic:Q", "gates", ",.0f"), ("gates_whole:Q", "and with the readout", ",.0f")
+    return _scatter(points, x, scales, below, *told)
 
 
 def _speed(scales: Scales) -> Drawing:
-    points = alt.Chart(_source("lines")).transform_filter("isValid(datum.accuracy)")
+    points = alt.Chart(_source("lines"))
     x = alt.X(**_log("items_per_second:Q", "items a second, fastest form"))
     spread = points.mark_rule(strokeWidth=1.5).encode(
         x=alt.X("items_low:Q"), x2="items_high:Q", y=_accuracy(), color=_colour("method", scales.methods)
@@ -355,13 +403,17 @@ CHARTS = {
         Chart(
             "pareto",
             "Accuracy and gates",
-            "Up and to the left is better: more right answers from fewer gates. The dashed line joins what nothing else of"
-            " the same task beats in both; bars are 95 % intervals over seeds, cut off at 100 % and below the worst seed.",
+            "Up and to the left is better: more right answers from fewer gates. A mark counts the gates of the optimised circuit"
+            " as gates of two inputs, and its line ends at as many as there are with the readout, which counts votes. The dashed"
+            " line joins what nothing else of the same task beats in both; bars are 95 % intervals over seeds, cut off at 100 %"
+            " and below the worst seed. Hollow diamonds are published results, with gates as their papers count them.",
             "lines",
-            {"seeds": "seeds", "accuracy": "accuracy", "accuracy_low": "from", "accuracy_high": "to", "gates_compiled": "gates"},
+            {"seeds": "seeds", "accuracy": "accuracy", "accuracy_low": "from", "accuracy_high": "to", "gates_logic": "gates",
+             "gates_whole": "with readout"},
             False,
-            ("gates_compiled",),
+            ("accuracy", "gates_logic"),
             _pareto,
+            papers=True,
         ),
         Chart(
             "speed",
@@ -372,7 +424,7 @@ CHARTS = {
             {"seeds": "seeds", "accuracy": "accuracy", "items_per_second": "items/s", "items_low": "from", "items_high": "to",
              "backend": "back end"},
             False,
-            ("items_per_second",),
+            ("accuracy", "items_per_second"),
             _speed,
         ),
         Chart(

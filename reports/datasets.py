@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from reports.configuration import Settings
+from reports.papers import Published, published
 from reports.record import Record
 from reports.standings import FIGURES, NETWORK, Place, Standing, Standings, median_of, ratio_of
 from reports.standings import lines as lines_of
@@ -32,7 +33,7 @@ class Datasets:
 
     lines: by task, machine and threads, and then in this order. timings: a line and back end, over seeds. curves: a job, with a
     list of steps and the soft and hard validation accuracies at them. kinds: a line, layer and kind of gate. batches: a line,
-    back end and number of items that are given at once.
+    back end and number of items that are given at once. papers: what is published of a task that has lines, of no line.
     """
 
     def __init__(self, standings: Standings, runs: Path, sort: str | None = None) -> None:
@@ -51,6 +52,8 @@ class Datasets:
         least, most = POINTS_OF_CURVE
         n_points = min(most, max(least, POINTS // max(1, n_jobs)))
         self.curves: Dataset = [found for line, one in of for found in _curves(line, one, runs, n_points)]
+        tasks = {line["task"] for line in self.lines}
+        self.papers: Dataset = [_paper(one) for one in published() if one.task in tasks]
         for timing in self.timings:
             self.lines[timing["line"]]["speeds"][timing["backend"]] = timing["items_per_second"]
 
@@ -60,7 +63,7 @@ class Datasets:
         return list(dict.fromkeys(timing["backend"] for timing in self.timings))
 
     def named(self) -> dict[str, Dataset]:
-        return {name: getattr(self, name) for name in ("lines", "timings", "curves", "kinds", "batches")}
+        return {name: getattr(self, name) for name in ("lines", "timings", "curves", "kinds", "batches", "papers")}
 
 
 def _line(place: Place, found: dict[str, Any]) -> Line:
@@ -104,6 +107,16 @@ def _name(lines: Dataset) -> None:
         taken[line["name"]] += 1
         if taken[line["name"]] > 1:
             line["name"] += f" ({taken[line['name']]})"
+
+
+def _paper(one: Published) -> dict[str, Any]:
+    """With the name and the fields of lines that say the same."""
+    return {
+        "name": f"{one.source}: {one.what}",
+        "task": one.task,
+        "accuracy": rounded(one.accuracy / 100),
+        "gates_logic": one.gates,
+    }
 
 
 def _timings(line: int, standing: Standing) -> Iterator[dict[str, Any]]:

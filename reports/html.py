@@ -184,7 +184,7 @@ def page_data(data: Datasets, circuits: Alive) -> dict[str, Any]:
         "specs": specs(data),
         "themes": {name: config(theme) for name, theme in THEMES.items()},
         "charts": {
-            name: {field: getattr(chart, field) for field in ("title", "dataset", "columns", "each", "positive")}
+            name: {field: getattr(chart, field) for field in ("title", "dataset", "columns", "each", "positive", "papers")}
             for name, chart in CHARTS.items()
         },
         "mostLines": MOST_LINES,

@@ -1,21 +1,17 @@
 """docs/results.md, its figure and the head of it in README.md, made from the published records."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from reports.configuration import PRUNE
 from reports.leaderboard import Line, markdown
+from reports.papers import Published, published
 from reports.record import Record
 from reports.standings import Standing, Standings, lines, standings_of
 from reports.text import figure, interval, percent, quantity, seeds
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, FIGURE, README = "docs/results.md", "docs/accuracy_and_gates.svg", "README.md"
-_PAPERS = Path(__file__).resolve().parent / "papers.yaml"
 _BEGIN, _END = "<!-- results: made by `python -m reports results` -->\n", "<!-- end of results -->"
 _BLOCK = re.compile(f"(?<={re.escape(_BEGIN)}).*?(?={re.escape(_END)})", re.DOTALL)
 _TASKS = ("life", "mnist", "fashion_mnist", "digits")  # in the README, in this order; others stand behind them
@@ -56,7 +52,7 @@ def write(records: Sequence[Record], root: Path = ROOT) -> list[Path]:
     (root / README).write_text(new)
     (root / PAGE).write_text(page(records))
     data = Datasets({place: here for place, here in standings_of(records).items() if place.task == "mnist"}, root)
-    draw_file(data, CHARTS["pareto"], root / FIGURE, THEMES["light"], 760)
+    draw_file(data, [CHARTS["pareto"], CHARTS["speed"]], root / FIGURE, THEMES["light"], 460)
     return [root / README, root / PAGE, root / FIGURE]
 
 
@@ -96,26 +92,18 @@ def _beside_papers(standings: Standings) -> str:
         "| task | network | published | source | here | seeds | difference |",
         "|---|---|---|---|---|---|---|",
     ]
-    for paper in yaml.safe_load(_PAPERS.read_text()):
-        spread = f" ± {paper['spread']:.2f}" if "spread" in paper else f", best {paper['best']:.2f}" if "best" in paper else ""
-        start = f"| {paper['task']} | {paper['what']} | {paper['accuracy']:.2f}{spread} | {paper['source']} |"
-        found = list(_same(standings, paper))
-        rows += [f"{start} {_obtained(standing, paper)} |" for standing in found] or [f"{start} not run to its end |  |  |"]
+    for paper in published():
+        spread = f" ± {paper.spread:.2f}" if paper.spread is not None else ""
+        best = f", best {paper.best:.2f}" if paper.best is not None else ""
+        start = f"| {paper.task} | {paper.what} | {paper.accuracy:.2f}{spread}{best} | {paper.source} |"
+        found = [one for place, here in standings.items() for one in here if paper.is_of(place.task, one)]
+        rows += [f"{start} {_obtained(one, paper)} |" for one in found] or [f"{start} not run to its end |  |  |"]
     return "\n".join(rows) + "\n"
 
 
-def _same(standings: Standings, paper: dict[str, Any]) -> Iterator[Standing]:
-    for place, here in standings.items():
-        for standing in here:
-            expected = {PRUNE: None, **paper["of"]}  # papers' circuits are as learned
-            same = all(standing.settings.get(name) == value for name, value in expected.items())
-            if same and (place.task, standing.method) == (paper["task"], paper["method"]) and standing.accuracy is not None:
-                yield standing
-
-
-def _obtained(standing: Standing, paper: dict[str, Any]) -> str:
+def _obtained(standing: Standing, paper: Published) -> str:
     accuracy = standing.accuracy
     assert accuracy is not None
-    difference = 100 * accuracy.mean - paper["accuracy"]
+    difference = 100 * accuracy.mean - paper.accuracy
     shown = interval(accuracy) if accuracy.n > 1 else percent(accuracy.mean)
     return f"{shown} | {accuracy.n} | {difference:+.2f}"

@@ -19,7 +19,7 @@ from tests.conftest import in_browser, opening, run_reports
 from tests.test_standings import timed
 
 alt = pytest.importorskip("altair", reason="the extra report is not installed")
-from reports import charts, html  # noqa: E402
+from reports import charts, html, papers  # noqa: E402
 
 MOST_BYTES = 3_000_000
 HOSTILE = (
@@ -260,6 +260,18 @@ def test_charts_are_drawn_as_pictures(tmp_path):
     assert (tmp_path / "o.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_charts_beside_each_other_have_what_each_shows_alone(tmp_path):
+    done = run_reports(
+        "--runs", str(PUBLISHED), "--task", "mnist", "plot", "o.svg", "--chart", "pareto,speed", "--width", "200", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    svg = (tmp_path / "o.svg").read_text()
+    for name in ("pareto", "speed"):
+        assert charts.CHARTS[name].title in svg
+    assert "arXiv 2511.12340: 8,000 gates, learned wiring" in svg
+    assert float(re.search(r'width="([0-9.]+)"', svg)[1]) < 700
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -280,7 +292,9 @@ def page_file(tmp_path_factory):
     """A page of lines of two tasks, with curves, failures and hostile text."""
     folder = tmp_path_factory.mktemp("page")
     records = [timed(seed, ns, key=f"dlgn{seed}", hard=0.9 + seed / 50) for seed, ns in ((0, 1.0), (1, 2.0), (2, 4.0))]
-    records += [timed(0, 3.0, method="warp", hard=0.97), timed(0, 1.5, method="conv", task="u"), *hostile_records()]
+    records += [timed(0, 3.0, method="warp", hard=0.97), timed(0, 1.5, method="conv", task="u")]
+    records.append(timed(0, method="light", task="mnist"))
+    records += hostile_records()
     for record in records:
         record.noise_floor = 0.02
     (folder / "dlgn0").mkdir()
@@ -358,6 +372,22 @@ def test_task_method_and_text_filter_table_and_charts(page):
 
 
 @in_browser
+def test_what_is_published_of_a_task_is_marked_beside_its_lines(page):
+    published = page.locator("#chart-pareto [role='graphics-symbol'][aria-label*='published: arXiv']")
+    rows = page.locator("#chart-pareto details tbody tr", has_text="arXiv")
+    page.select_option("[name=task]", "u")
+    page.wait_for_selector("html[data-drawn]")
+    assert published.count() == 0
+    page.select_option("[name=task]", "mnist")
+    page.wait_for_selector("html[data-drawn]")
+    known = [paper for paper in papers.published() if paper.task == "mnist"]
+    assert published.count() == len(known)
+    page.locator("#chart-pareto details summary").click()
+    rows.last.wait_for()
+    assert [row.split("\t")[-2] for row in rows.all_inner_texts()] == [f"{paper.gates:,}" for paper in known]
+
+
+@in_browser
 def test_the_drawer_opens_by_keyboard_closes_by_esc_and_gives_focus_back(page):
     name = page.locator("tr:not(.not-ok) button.name", has_text="dlgn").first
     name.focus()
@@ -414,7 +444,7 @@ def test_colours_follow_the_system_and_are_told_apart(page):
     for scheme, lightness in (("dark", 0.0), ("light", 1.0)):
         page.emulate_media(color_scheme=scheme)
         quiet = charts.THEMES[scheme].quiet
-        page.wait_for_selector(f"#chart-pareto .role-axis-label text[fill='{quiet}']")
+        page.wait_for_selector(f"#chart-pareto .role-axis-label text[fill='{quiet}']", state="attached")
         found = page.evaluate(
             """() => ["body", ".lead", ".brand", "#lines thead button", "#lines .name", ".tag.bad", "output"].map((one) => {
                  const style = getComputedStyle(document.querySelector(one));

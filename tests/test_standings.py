@@ -35,6 +35,7 @@ def timed(seed, ns=10.0, method="dlgn", threads=1, machine="here", arity=2, hard
         "config": config,
         "rows": rows,
         "item": "cell",
+        "size": Size(8, 13),
         "key": f"{method}{seed}{arity}",
     }
     for name, value in {**facts, **changes}.items():
@@ -143,7 +144,6 @@ def test_every_figure_of_a_line():
     for record, ratio in zip(records, (50.0, 200.0), strict=True):
         record.rows[1].ratio, record.rows[1].compiled_accuracy = ratio, record.training.hard_accuracy
         record.rows[1].compile_seconds = 3.0
-        record.size = Size(8, 13)
     (line,) = known(records)
     assert set(line) == {*FIGURES, "of", "label"}
     assert line["accuracy"] == line["hard_accuracy"] == line["compiled_accuracy"] == pytest.approx(0.8)

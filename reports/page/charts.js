@@ -20,19 +20,22 @@
     const lines = shown.filter((line) => has.has(line.line));
     const used = new Map((chart.each ? lines.slice(0, data.mostLines) : lines).map((line, i) => [line.line, i]));
     const of = (rows) => rows.filter((row) => used.has(row.line)).sort((a, b) => used.get(a.line) - used.get(b.line));
-    return { lines: of(data.datasets.lines), [chart.dataset]: of(drawn) };
+    const tasks = new Set(lines.map((line) => line.task));
+    const papers = chart.papers ? data.datasets.papers.filter((paper) => tasks.has(paper.task)) : [];
+    return { lines: of(data.datasets.lines), papers, [chart.dataset]: of(drawn) };
   }
 
   async function draw(one) {
     const datasets = datasetsOf(one.chart);
-    one.rows = datasets[one.chart.dataset];
-    one.figure.querySelector(".none").hidden = one.rows.length > 0;
+    const drawn = datasets[one.chart.dataset];
+    one.rows = [...drawn, ...datasets.papers];
+    one.figure.querySelector(".none").hidden = drawn.length > 0;
     const place = one.figure.querySelector(".drawing");
-    place.hidden = one.rows.length === 0;
+    place.hidden = drawn.length === 0;
     fill(one);
     one.view?.finalize();
     one.view = null;
-    if (!one.rows.length) return;
+    if (!drawn.length) return;
     const config = structuredClone(data.themes[dark.matches ? "dark" : "light"]);
     config.axis.labelLimit = narrow.matches ? 100 : 190;
     config.legend.columns = Math.max(1, Math.floor(place.clientWidth / 120));
@@ -49,7 +52,7 @@
     const fields = Object.keys(columns);
     const rows = one.rows.flatMap((row) => {
       const n = Math.max(1, ...fields.map((field) => (Array.isArray(row[field]) ? row[field].length : 1)));
-      return Array.from({ length: n }, (_, i) => [names.get(row.line),
+      return Array.from({ length: n }, (_, i) => [names.get(row.line) ?? row.name,
         ...fields.map((field) => (Array.isArray(row[field]) ? row[field][i] : row[field]))]);
     });
     details.querySelector(".scroll").replaceChildren(table(["line", ...Object.values(columns)], rows));
