@@ -96,8 +96,8 @@ def run_job(request: Request, tell: Tell = silent) -> Record:
             record.status, record.reason = "skipped", str(error)
         except _EXPECTED_ERRORS as error:
             record.status, record.reason = "failed", str(error)
-        except KeyboardInterrupt:
-            record.status, record.reason = "failed", "Interrupted."
+        except KeyboardInterrupt as error:
+            record.status, record.reason = "failed", f"Interrupted{f' {error}' if error.args else ''}."
             raise
         except (Exception, SystemExit) as error:
             record.status, record.reason = "failed", f"{type(error).__name__}: {error}"

@@ -141,7 +141,8 @@ def train(
     result to the bit as an unbroken run. It is written every checkpoint_seconds, when the run is interrupted, and at the
     end, so that what comes after the training can fail without costing it. between is called between runs of steps, and may
     wait; that time is not counted. seconds: already spent on what comes before, which count.
-    Raises DivergedError if the loss is not finite and CheckpointError if the checkpoint is unusable.
+    Raises DivergedError if the loss is not finite, CheckpointError if the checkpoint is unusable and KeyboardInterrupt, once it
+    is written, with the step that was reached.
     """
     progress = Progress(seconds=seconds)
     identity = checkpoint.identity(network, seed)
@@ -185,7 +186,7 @@ def train(
             _record(progress, evaluate(engine, network, validation, progress, math.nan, 0.0), engine, network)
         save(path, identity, engine.state(), progress)
         if interrupted():
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(f"at step {progress.step:,} of {config.max_steps:,}, from which {path.name} continues")
     return progress
 
 

@@ -289,7 +289,7 @@ def test_a_chart_that_cannot_be_drawn_says_why(tmp_path, arguments, message):
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory):
-    """A page of lines of two tasks, with curves, failures and hostile text."""
+    """A page of lines of three tasks, with curves, failures and hostile text."""
     folder = tmp_path_factory.mktemp("page")
     records = [timed(seed, ns, key=f"dlgn{seed}", hard=0.9 + seed / 50) for seed, ns in ((0, 1.0), (1, 2.0), (2, 4.0))]
     records += [timed(0, 3.0, method="warp", hard=0.97), timed(0, 1.5, method="conv", task="u")]
