@@ -23,6 +23,7 @@ from methods.network import Network
 from methods.simd import (
     LANES,
     add_four,
+    add_where,
     equal,
     exp,
     fma,
@@ -38,6 +39,7 @@ from methods.simd import (
     store,
     store_four,
     total,
+    true_lanes,
 )
 
 Floats = NDArray[np.float32]
@@ -397,23 +399,19 @@ def _add_groups(sums):
 
 
 @njit(parallel=True, cache=True)
-def _choose(logits, starts, rows, candidates, fan_in):
-    """Put into fan_in, (row, k), the candidate with the largest logit for each input of a row that chooses.
+def _choose(best, starts, rows, candidates, fan_in):
+    """Put into fan_in, (row, k), what each input of a row that chooses has chosen.
 
-    logits: (choice, k, candidate). starts: choosers starts[c] to starts[c + 1] - 1 are those of choice c. rows, candidates:
-    of choosers, int32 (chooser,) and (chooser, k, candidate).
+    best: (choice, k), the number of the candidate. starts: choosers starts[c] to starts[c + 1] - 1 are those of choice c. rows,
+    candidates: of choosers, int32 (chooser,) and (chooser, k, candidate).
     """
-    n_choices, arity, n = logits.shape
+    n_choices, arity = best.shape
     n_chunks = min(_MAX_GROUPS, n_choices)
     for chunk in prange(n_chunks):
         for choice in range(chunk * n_choices // n_chunks, (chunk + 1) * n_choices // n_chunks):
-            for j in range(arity):
-                best = 0
-                for i in range(1, n):
-                    if logits[choice, j, i] > logits[choice, j, best]:
-                        best = i
-                for chooser in range(starts[choice], starts[choice + 1]):
-                    fan_in[rows[chooser], j] = candidates[chooser, j, best]
+            for chooser in range(starts[choice], starts[choice + 1]):
+                for j in range(arity):
+                    fan_in[rows[chooser], j] = candidates[chooser, j, best[choice, j]]
 
 
 @njit(cache=True)
@@ -434,11 +432,44 @@ def _four_dots(slopes, at, values, n_tiles, step, of_tile, four, hard):
     return four_sums(a, b, c, d)
 
 
+@njit(cache=True)
+def _four_sums_where(slopes, at, bits, n_tiles, step, four):
+    """As _four_dots with signals that are bits, uint16 (signal, tile) of _pack_bits."""
+    a = splat(np.float32(0))
+    b, c, d = a, a, a
+    n = np.int64(n_tiles)
+    p, q, r, s = n * np.int64(four[0]), n * np.int64(four[1]), n * np.int64(four[2]), n * np.int64(four[3])
+    for tile in range(n_tiles):
+        slope = load(slopes, at + step * tile)
+        a = add_where(bits[p + tile], a, slope)
+        b = add_where(bits[q + tile], b, slope)
+        c = add_where(bits[r + tile], c, slope)
+        d = add_where(bits[s + tile], d, slope)
+    return four_sums(a, b, c, d)
+
+
+@njit(cache=True)
+def _pack_bits(values, n_signals, n_tiles, n, hard, bits):
+    """The first n signals to bits, uint16 (signal, tile), as they are read. Returns whether they are bits: 0 and 1 alone."""
+    zero = splat(np.float32(0))
+    off = zero
+    for tile in range(n_tiles):
+        for signal in range(n):
+            value = _read(values, LANES * (n_signals * tile + signal), hard)
+            bits[n_tiles * signal + tile] = true_lanes(value)
+            apart = value - rounded(value)
+            off = maximum(off, apart * apart)
+    found = np.empty(LANES, dtype=np.float32)
+    store(found, 0, off)
+    return found.max() == 0
+
+
 @njit(parallel=True, cache=True)
-def _choice_gradient(slopes, values, n_signals, n_tiles, starts, candidates, hard, grads):
+def _choice_gradient(slopes, values, n_signals, n_tiles, starts, candidates, hard, bits, n_bits, grads):
     """To grads, (choice, k, candidate), zero before, the gradients to the weights of the candidates: sums over the choosers of
     a choice, and over the items, of the gradient to the input times the candidate's value. The number of candidates is a
-    multiple of four.
+    multiple of four. The first n_bits signals are read from bits, see _pack_bits: a sum over the items where a bit is set reads
+    a thirty-second of what a product with floats does.
 
     One thread has all of a choice, so that its sums are in the same order for any number of them.
     """
@@ -452,9 +483,45 @@ def _choice_gradient(slopes, values, n_signals, n_tiles, starts, candidates, har
             for chooser in range(starts[choice], starts[choice + 1]):
                 for j in range(arity):
                     at = LANES * (arity * chooser + j)
+                    are_bits = candidates[chooser, j, 0] < n_bits  # all of them are signals of one layer
                     for i in range(0, n, 4):
-                        found = _four_dots(flat, at, values, n_tiles, step, of_tile, candidates[chooser, j, i : i + 4], hard)
+                        four = candidates[chooser, j, i : i + 4]
+                        if are_bits:
+                            found = _four_sums_where(flat, at, bits, n_tiles, step, four)
+                        else:
+                            found = _four_dots(flat, at, values, n_tiles, step, of_tile, four, hard)
                         add_four(to, n * (arity * choice + j) + i, found)
+
+
+@njit(parallel=True, cache=True)
+def _choice_softmax_gradient(logits, best, inverse_temperature, grads):
+    """In place of the gradients to the weights of candidates, (choice, k, candidate or more), those to the logits, of which best
+    has the number of the largest."""
+    n_choices, arity, n = logits.shape
+    room = -(-n // LANES) * LANES
+    n_chunks = min(_CHOICE_CHUNKS, n_choices)
+    for chunk in prange(n_chunks):
+        weights, slopes = np.empty(room, dtype=np.float32), np.zeros(room, dtype=np.float32)
+        for choice in range(chunk * n_choices // n_chunks, (chunk + 1) * n_choices // n_chunks):
+            for j in range(arity):
+                top = logits[choice, j, best[choice, j]]
+                weights[n:] = np.float32(-np.inf)
+                for i in range(n):
+                    weights[i] = (logits[choice, j, i] - top) * inverse_temperature
+                    slopes[i] = grads[choice, j, i]
+                all_of_them = mean = splat(np.float32(0))
+                for at in range(0, room, LANES):
+                    weight = exp(load(weights, at))  # 1e-38 where there is no candidate
+                    store(weights, at, weight)
+                    all_of_them = all_of_them + weight
+                    mean = fma(weight, load(slopes, at), mean)
+                all_of_them = total(all_of_them)
+                mean = total(mean) / all_of_them
+                factor = splat(inverse_temperature) / all_of_them
+                for at in range(0, room, LANES):
+                    store(weights, at, factor * load(weights, at) * (load(slopes, at) - mean))
+                for i in range(n):
+                    grads[choice, j, i] = weights[i]
 
 
 _FUNCTIONS = np.ascontiguousarray(COEFFICIENTS.T).ravel()  # (4 * 16,)
@@ -552,7 +619,10 @@ class Plan:
         rows = _by_first_input(network, self._layers)
         self._fan_in, self._param, self._number = rows.fan_in, rows.param, rows.number
         self._choosers = _choosers(rows)
+        self._inverse_temperature = np.float32(1 / network.choice_temperature)
+        self._logits, self._best = np.empty((0, 0, 0), dtype=np.float32), np.empty((0, 0), dtype=np.intp)
         self._slopes = np.empty((0, 0), dtype=np.float32)
+        self._bits = np.empty(0, dtype=np.uint16)
         pools = [layer.pool.ravel() for layer in network.layers if layer.pool is not None]
         self._pool = np.concatenate([np.empty(0, dtype=np.int32), *pools]).astype(np.int32)
         self._group = network.groups()[rows.last]
@@ -571,9 +641,14 @@ class Plan:
         return len(self._choosers.starts) - 1
 
     def choose(self, logits: Floats) -> None:
-        """From now on, each input that chooses reads the candidate with the largest logit; logits: (choice, k, candidate)."""
+        """From now on, each input that chooses reads the candidate with the largest logit, the first of equal ones.
+
+        logits: (choice, k, candidate), kept for the next backward pass.
+        """
         chosen = self._choosers
-        _choose(np.ascontiguousarray(logits), chosen.starts, chosen.rows, chosen.candidates, self._fan_in)
+        self._logits = logits
+        self._best = logits.argmax(axis=2)
+        _choose(self._best, chosen.starts, chosen.rows, chosen.candidates, self._fan_in)
 
     def forward(
         self, x: Floats, coefficients: Floats, activation: bool = True, hard: bool = False, noise: float = 0.0, key: int = 0
@@ -596,8 +671,8 @@ class Plan:
     def backward(
         self, coefficients: Floats, grad: Floats, hard: bool = False, want_inputs: bool = False
     ) -> tuple[Floats, Floats | None, Floats | None]:
-        """The gradients to the coefficients, if wanted to x of the last forward, and where there are choices to the weights of
-        candidates, (choice, k, candidate), from that to its outputs."""
+        """The gradients to the coefficients, if wanted to x of the last forward, and where there are choices to their logits,
+        (choice, k, candidate), as of a softmax (straight-through), from that to its outputs."""
         grad, coefficients = np.ascontiguousarray(grad), np.ascontiguousarray(coefficients)
         grad_coefficients = np.zeros_like(coefficients)
         grad_inputs = np.empty((self._n_inputs if want_inputs else 0, self._n_items), dtype=np.float32)
@@ -612,14 +687,21 @@ class Plan:
             used = self._sums[0, : span.n_params * self._n_terms]
             grad_coefficients[span.params] += used.reshape(-1, self._n_terms)
             used[:] = 0
-        to_weights = None
+        to_logits = None
         if self.n_choices > 0:
             n = chosen.n_candidates
             grads = np.zeros((self.n_choices, chosen.candidates.shape[1], -(-n // 4) * 4), dtype=np.float32)
             n_tiles = -(-self._n_items // LANES)
-            _choice_gradient(self._slopes, self._values, self._n_signals, n_tiles, chosen.starts, chosen.candidates, hard, grads)
-            to_weights = grads[:, :, :n]
-        return grad_coefficients, grad_inputs if want_inputs else None, to_weights
+            n_bits = self._n_signals if hard else self._n_inputs + 1
+            if not _pack_bits(self._values, self._n_signals, n_tiles, n_bits, hard, self._bits):
+                n_bits = 0
+            _choice_gradient(
+                self._slopes, self._values, self._n_signals, n_tiles, chosen.starts, chosen.candidates, hard, self._bits, n_bits,
+                grads,
+            )  # fmt: skip
+            _choice_softmax_gradient(self._logits, self._best, self._inverse_temperature, grads)
+            to_logits = np.ascontiguousarray(grads[:, :, :n])
+        return grad_coefficients, grad_inputs if want_inputs else None, to_logits
 
     def _resize(self, n_items: int) -> None:
         if n_items == self._n_items:
@@ -634,6 +716,7 @@ class Plan:
         limit = max(_SUMS_BYTES, int(_SUMS_SHARE * self._values.nbytes)) // bytes_of_a_param
         self._slopes = np.empty((n_tiles, 0), dtype=np.float32)
         if self.n_choices > 0:
+            self._bits = np.empty(self._n_signals * n_tiles, dtype=np.uint16)
             limit = len(self._param)  # one span: another would take the place of values that the choices' gradients need
             self._slopes = _arena(n_tiles * self._choosers.candidates[:, :, 0].size * LANES).reshape(n_tiles, -1)
         self._slot, self._spans = _spans(self._param, self._bounds, limit)

@@ -229,6 +229,28 @@ def rounded(typing: Any, x: Any) -> Any:
 
 
 @intrinsic
+def true_lanes(typing: Any, x: Any) -> Any:
+    """A uint16 whose bit i is set where lane i > 1/2."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(builder.fcmp_ordered(">", arguments[0], _float_constant(0.5)), ir.IntType(LANES))
+
+    return types.uint16(lanes), generate
+
+
+@intrinsic
+def add_where(typing: Any, bits: Any, a: Any, b: Any) -> Any:
+    """a + b in the lanes whose bit is set, a in the others; bits: uint16."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits, a, b = arguments
+        mask = builder.bitcast(bits, ir.VectorType(ir.IntType(1), LANES))
+        return builder.select(mask, builder.fadd(a, b), a)
+
+    return lanes(types.uint16, lanes, lanes), generate
+
+
+@intrinsic
 def total(typing: Any, a: Any) -> Any:
     """The sum of the lanes, in every lane."""
     return lanes(lanes), lambda context, builder, signature, arguments: lane_sums(builder, list(arguments))[0]

@@ -315,12 +315,11 @@ class _Kernels:
             coefficients = _Softmax.apply(theta, network.temperature, hard, torch.is_grad_enabled())
         else:
             coefficients = self._relaxation.coefficients(xp, theta, network.temperature, smoothing)
-        weights = None
+        logits = None
         if self._plan.n_choices > 0:
             logits = parameters["choice"]
             self._plan.choose(logits.detach().numpy())
-            weights = torch.softmax(logits / network.choice_temperature, dim=2)
-        return _Gates.apply(x, coefficients, weights, self._plan, hard, noise, key)
+        return _Gates.apply(x, coefficients, logits, self._plan, hard, noise, key)
 
 
 class _Softmax(torch.autograd.Function):
@@ -344,7 +343,7 @@ class _Gates(torch.autograd.Function):
         ctx: Any,
         x: torch.Tensor,
         coefficients: torch.Tensor,
-        weights: torch.Tensor | None,  # noqa: ARG004, of the candidates, of which the plan reads the chosen ones
+        logits: torch.Tensor | None,  # noqa: ARG004, of the choices, which the plan has made of them
         plan: kernels.Plan,
         hard: bool,
         noise: float,
@@ -360,9 +359,9 @@ class _Gates(torch.autograd.Function):
         ctx: Any, *grads: torch.Tensor
     ) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor | None, None, None, None, None]:
         (coefficients,) = ctx.saved_tensors
-        to_coefficients, to_inputs, to_weights = ctx.plan.backward(
+        to_coefficients, to_inputs, to_logits = ctx.plan.backward(
             coefficients.detach().numpy(), grads[0].contiguous().numpy(), hard=ctx.hard, want_inputs=ctx.needs_input_grad[0]
         )
         to_x = None if to_inputs is None else torch.from_numpy(to_inputs)
-        to_weights = None if to_weights is None else torch.from_numpy(to_weights)
-        return to_x, torch.from_numpy(to_coefficients), to_weights, None, None, None, None
+        to_logits = None if to_logits is None else torch.from_numpy(to_logits)
+        return to_x, torch.from_numpy(to_coefficients), to_logits, None, None, None, None

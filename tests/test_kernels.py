@@ -50,13 +50,11 @@ def by_kernels(plan, network, coefficients, x, grad, noise=None, choice=None):
     if choice is not None:
         plan.choose(choice)
     outputs = plan.forward(x, coefficients, **settings)
-    *found, to_weights = plan.backward(coefficients, grad, hard=settings.get("hard", False), want_inputs=True)
+    *found, to_logits = plan.backward(coefficients, grad, hard=settings.get("hard", False), want_inputs=True)
     if choice is None:
-        assert to_weights is None
+        assert to_logits is None
         return outputs, *found
-    leaf = torch.tensor(choice, requires_grad=True)
-    torch.softmax(leaf / network.choice_temperature, dim=2).backward(torch.tensor(to_weights))
-    return outputs, *found, leaf.grad.numpy()
+    return outputs, *found, to_logits
 
 
 def plan_of(network):
@@ -134,6 +132,21 @@ def test_choices_have_the_values_and_gradients_of_torch(gate, n_candidates, n_it
             expected = by_torch(network, *given, noise, parameters["choice"])
             assert_same(found, expected)
             assert (np.abs(expected[3]).max() > 1e-4) == (n_candidates > 1)
+
+
+@pytest.mark.parametrize("n_candidates", [15, 16, 17, 40])
+def test_choices_among_many_have_the_gradients_of_torch_whether_or_not_what_they_read_is_bits(n_candidates):
+    network, parameters = choosing(*random_network("dlgn", 2, 40, [50, 4]), n_candidates)
+    parameters["choice"] *= 30  # most of a softmax is nothing then
+    coefficients, x, grad = work(network, parameters, 33, bits=True)
+    almost = x.copy()
+    almost[7, 32] = 0.25
+    found = {}
+    for name, inputs in (("bits", x), ("almost", almost)):
+        given = coefficients, inputs, grad
+        found[name] = by_kernels(plan_of(network), network, *given, choice=parameters["choice"])
+        assert_same(found[name], by_torch(network, *given, smoothing("soft"), parameters["choice"]))
+    assert not np.array_equal(found["bits"][3], found["almost"][3])
 
 
 def test_choices_are_made_anew_for_every_step():

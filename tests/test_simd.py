@@ -148,3 +148,19 @@ def test_counters_wrap_around():
     numbers = [mix((0xFFFFFFF8 + lane) & 0xFFFFFFFF) for lane in range(LANES)]
     expected = ((np.array(numbers) >> 9).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)
     assert np.array_equal(hashed(np.uint32(0xFFFFFFF8)), expected)
+
+
+def test_what_is_added_where_bits_are_set_is_added_in_those_lanes_and_no_other():
+    @njit
+    def added(x, y, out, bits):
+        for at in range(0, len(out), LANES):
+            bits[at // LANES] = simd.true_lanes(simd.load(x, at))
+            simd.store(out, at, simd.add_where(bits[at // LANES], simd.load(x, at), simd.load(y, at)))
+
+    x = np.concatenate([drawn(160), [0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0, 1, np.nan, np.inf, -np.inf, -0.0] * 2])
+    x = x.astype(np.float32)
+    y = np.where(np.arange(len(x)) % 7 == 0, np.float32(np.inf), drawn(len(x), 1))
+    out, bits = np.empty_like(y), np.empty(len(x) // LANES, dtype=np.uint16)
+    added(x, y, out, bits)
+    assert np.array_equal(bits, np.packbits(x > 0.5, bitorder="little").view(np.uint16))
+    assert np.array_equal(out, np.where(x > 0.5, x + y, x), equal_nan=True)
