@@ -15,6 +15,7 @@ from methods.engine import Bits, EngineError, EngineState, Inputs, OptimiserConf
 from methods.multilinear import evaluate, monomial_coefficients
 from methods.network import Model, Network, Parameters, columns, forward, relaxed, summed, wired
 from methods.ordinary import Ordinary
+from methods.plan import Plan
 from methods.relaxations import RELAXATIONS
 from methods.simd import LANES
 from methods.smoothing import Smoothing, step_key
@@ -294,7 +295,7 @@ class _Kernels:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._relaxation = RELAXATIONS[network.relaxation]
-        self._plan = kernels.Plan(network, self._relaxation.SIGMOID)
+        self._plan = Plan(network, self._relaxation.SIGMOID)
 
     def hard(self, coefficients: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(self._plan.forward(x.numpy(), coefficients.numpy(), activation=False))
@@ -344,7 +345,7 @@ class _Gates(torch.autograd.Function):
         x: torch.Tensor,
         coefficients: torch.Tensor,
         logits: torch.Tensor | None,  # noqa: ARG004, of the choices, which the plan has made of them
-        plan: kernels.Plan,
+        plan: Plan,
         hard: bool,
         noise: float,
         key: int,

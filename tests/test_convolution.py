@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from networks import FORMS, STEADY, build, gate_network, items, rates, same_states
 
 from codegen.simulate import simulate
-from methods import MethodError, UnsuitableError, kernels
+from methods import MethodError, UnsuitableError
+from methods import plan as plans
 from methods.convolution import ConvolutionConfig, convolution
 from methods.gates import ThresholdConfig
 from methods.network import Network, discretise
@@ -193,9 +194,9 @@ def test_kernels_take_kernels_one_by_one_and_get_the_same_to_the_bit(relaxation,
     found = []
     for one, room in ((network, None), (at_once, None), (network, 0)):
         if room is not None:  # each block of layers in a span of its own
-            monkeypatch.setattr(kernels, "_SUMS_BYTES", room)
-            monkeypatch.setattr(kernels, "_SUMS_SHARE", 0.0)
-        plan = kernels.Plan(one, RELAXATIONS[relaxation].SIGMOID)
+            monkeypatch.setattr(plans, "_SUMS_BYTES", room)
+            monkeypatch.setattr(plans, "_SUMS_SHARE", 0.0)
+        plan = plans.Plan(one, RELAXATIONS[relaxation].SIGMOID)
         for _ in range(2):
             values = plan.forward(inputs.T.astype(np.float32), coefficients, hard=hard, noise=0.5 * (arity > 2), key=3)
             found.append((values, *plan.backward(coefficients, values - 3, hard=hard, want_inputs=True)))

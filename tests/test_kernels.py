@@ -17,7 +17,8 @@ from networks import GATES, NAMESPACES, choosing, random_network, shared_network
 from codegen.readout import GroupSum
 from codegen.simulate import simulate
 from methods import RELAXATIONS, dlgn, kernels
-from methods.kernels import Plan, softmax_coefficients, softmax_gradient
+from methods import plan as plans
+from methods.kernels import softmax_coefficients, softmax_gradient
 from methods.multilinear import monomial_coefficients
 from methods.network import discretise, relaxed, summed, wired
 from tests.conftest import ROOT
@@ -58,7 +59,7 @@ def by_kernels(plan, network, coefficients, x, grad, noise=None, choice=None):
 
 
 def plan_of(network):
-    return Plan(network, RELAXATIONS[network.relaxation].SIGMOID)
+    return plans.Plan(network, RELAXATIONS[network.relaxation].SIGMOID)
 
 
 def work(network, parameters, n_items, bits=False, seed=0):
@@ -245,9 +246,9 @@ def test_several_spans_of_layers_give_the_gradients_of_one(gate, shared, monkeyp
     given = work(network, parameters, 300)
     expected = by_torch(network, *given)
     n_spans = []
-    monkeypatch.setattr(kernels, "_SUMS_SHARE", 0.0)
+    monkeypatch.setattr(plans, "_SUMS_SHARE", 0.0)
     for room in (0, 4 * 16 * 15 << network.arity, 1 << 30):  # for no, for fifteen and for all parameters
-        monkeypatch.setattr(kernels, "_SUMS_BYTES", room)
+        monkeypatch.setattr(plans, "_SUMS_BYTES", room)
         plan = plan_of(network)
         for _ in range(2):
             assert_same(by_kernels(plan, network, *given), expected)
@@ -340,7 +341,7 @@ KERNEL_RESULTS = """
 import hashlib
 import numpy as np
 from methods import RELAXATIONS
-from methods.kernels import Plan
+from methods.plan import Plan
 from methods.network import Layer, Network
 
 rng = np.random.default_rng(0)
