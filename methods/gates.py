@@ -31,12 +31,12 @@ class ThresholdConfig:
 class GatesConfig:
     """conf/method/dlgn.yaml, warp.yaml, light.yaml and conv.yaml. convolutions: what stands before the dense layers. widths:
     gates in each dense layer; for a task of output bits one of `votes` gates an output is added if the last is not that wide,
-    for one of classes the last is summed in groups. votes: gates that decide
-    each output bit by their majority. group_temperature: of the sums of groups, be it classes or votes; None: the square
-    root of an eighth of the gates in a group, which is near what was published for 800 and 6,400 of them (10 and 30, arXiv
-    2210.08277). residual: probability of "copy the first input" at the start, None for a random start. candidates: signals that
-    each input of a dense layer's gate, and each leaf of a tree, chooses among while it learns, the one of the fixed wiring first;
-    1 for fixed wiring. choice_temperature: of the softmax over them, which the choice has its gradient from.
+    for one of classes the last is summed in groups. votes: gates that decide each output bit by their majority.
+    group_temperature: of the sums of groups, be it classes or votes; None: the square root of an eighth of the gates in a group,
+    which is near what was published for 800 and 6,400 of them (10 and 30, arXiv 2210.08277). residual: probability of "copy the
+    first input" at the start, None for a random start. candidates: signals that each input of a dense layer's gate, and each leaf
+    of a tree, chooses among while it learns, the one of the fixed wiring first; 1 for fixed wiring. choice_temperature: of the
+    softmax over them, which the choice has its gradient from.
 
     Raises MethodError, naming the setting, for a choice that does not exist.
     """

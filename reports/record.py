@@ -57,10 +57,9 @@ class Training:
 @dataclass
 class Pruning:
     """What pruning made of the learned circuit. budget: what it was for, in words; reason: what was reached instead, None if it
-    was. gates: with the readout, as codegen.prune.gate_count. validation, accuracy:
-    fractions of the validation and of the test items that are right, before and after; the test items were only scored.
-    training_agreement: the fraction of training items with the answer of the learned circuit. steps: each the fields of
-    codegen.prune.Step.
+    was. gates: with the readout, as codegen.prune.gate_count. validation, accuracy: fractions of the validation and of the test
+    items that are right, before and after; the test items were only scored. training_agreement: the fraction of training items
+    with the answer of the learned circuit. steps: each the fields of codegen.prune.Step.
     """
 
     budget: str
@@ -149,8 +148,8 @@ class Record:
     """A job: what it was, what came out, where and when. choices: what the command line, or the experiment's sweep, set for
     this job. noise_floor: the 95 % half-width of the ratio of one library to its own second copy, a fraction; a smaller
     difference between rows is no difference. log: the end of the log of a job that did not end as it should. trained_in: the
-    folder of its training, beside its own. pruning: of a job that
-    prunes; its circuit and its rows, but for those of the network, are then of the pruned circuit."""
+    folder of its training, beside its own. pruning: of a job that prunes; its circuit and its rows, but for those of the network,
+    are then of the pruned circuit."""
 
     key: str
     status: str
