@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE, FIGURE, README = "docs/results.md", "docs/accuracy_and_gates.svg", "README.md"
 _BEGIN, _END = "<!-- results: made by `python -m reports results` -->\n", "<!-- end of results -->"
 _BLOCK = re.compile(f"(?<={re.escape(_BEGIN)}).*?(?={re.escape(_END)})", re.DOTALL)
+_SEEDS = 3  # a mean of fewer says less
 _TASKS = ("life", "mnist", "fashion_mnist", "digits")  # in the README, in this order; others stand behind them
 _INTRODUCTION = """\
 # Results
@@ -61,17 +62,34 @@ def _place(task: str) -> tuple[int, str]:
 
 
 def _head(standings: Standings) -> str:
-    rows = ["| task | method | seeds | accuracy, % | gates | per second | × network |", "|---|---|---|---|---|---|---|"]
-    for place, here in sorted(standings.items(), key=lambda entry: _place(entry[0].task)):
-        best: dict[str, Line] = {}
+    """A line for each method of a task, wherever it was timed."""
+    rows = [
+        "| task | method | seeds | accuracy, % | gates | per second | × network | timed on |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    best: dict[tuple[str, str], Line] = {}
+    for place, here in standings.items():
         for line in lines(here):
-            best.setdefault(line["method"], line)
-        rows += [_row(place.task, line) for line in best.values()]
+            of = place.task, line["method"]
+            if of not in best or _rank(line) > _rank(best[of]):
+                best[of] = line
+    for (task, _), line in sorted(best.items(), key=lambda entry: (_place(entry[0][0]), *_best_first(entry[1]))):
+        rows.append(_row(task, line))
     return "\n".join(rows) + "\n"
+
+
+def _rank(line: Line) -> tuple[int, float, float]:
+    """Greater for what rather stands for its method: of as many as three seeds, more accurate, faster."""
+    return min(line["seeds"], _SEEDS), line["accuracy"] or 0.0, line["items_per_second"] or 0.0
+
+
+def _best_first(line: Line) -> tuple[float, float]:
+    return -(line["accuracy"] or 0.0), -(line["items_per_second"] or 0.0)
 
 
 def _row(task: str, line: Line) -> str:
     accuracy, items = line["of"].accuracy, line["items_per_second"]
+    processors = {job.environment.get("cpu", "") for job in line["of"].jobs.values()}  # one, as of one machine
     cells = [
         task,
         line["label"],
@@ -80,6 +98,7 @@ def _row(task: str, line: Line) -> str:
         f"{line['gates_compiled']:,.0f}" if line["gates_compiled"] else "",
         quantity(items) if items else "",
         figure(line["ratio_vs_nn"]),
+        ", ".join(sorted(processors)) if items else "",
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from reports import results
 from reports.publish import PUBLISHED
 from reports.record import read_all
 from reports.results import PAGE, README, ROOT, MarkerError, page, readme
@@ -25,6 +26,16 @@ def test_every_task_has_its_best_lines_in_the_readme(published):
     text = (ROOT / README).read_text()
     for place in standings_of(published):
         assert f"| {place.task} | " in text
+
+
+def test_a_method_has_one_line_a_task_in_the_readme_that_of_three_seeds_the_most_accurate():
+    several = [timed(seed, ns=2.0, hard=0.9) for seed in range(3)]
+    faster = [timed(seed, ns=1.0, hard=0.9, machine="there", key=f"there{seed}") for seed in range(3)]
+    alone = timed(0, ns=1.0, hard=0.99, arity=4)
+    text = readme(f"{results._BEGIN}{results._END}\n", [*several, alone, *faster])
+    (row,) = (line for line in text.splitlines() if "| dlgn" in line)
+    assert "| 90.00±0.00 |" in row
+    assert "| 1G |" in row
 
 
 def test_a_published_number_stands_beside_ours():
