@@ -138,7 +138,8 @@ def _header(
 _EVAL_COMMENT = [
     "The same on items that are bits and packed already, without the encoder. A block is 64 x lanes() items: lanes() words for",
     "the first input, then those for the next; item i is bit i % 64 of word i / 64. Outputs likewise: the answer bits, then a",
-    "classifier's counts of true outputs, each in binary from the lowest bit. The arrays need not be aligned.",
+    "classifier's counts of true outputs, each in binary from the lowest bit. The arrays may not overlap. They need not be",
+    "aligned, but if both begin at a multiple of lanes() words, a copy is saved.",
 ]
 _STEPS_COMMENT = [
     "Step a board, height x ceil(width / 64) words, by the rule that was learned: cell x of a row is bit x % 64 of its word",

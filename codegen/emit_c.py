@@ -351,14 +351,19 @@ size_t NAME_lanes(void) {
     return LANES;
 }
 
-/* in: n_blocks x N_IN x LANES words, out: n_blocks x N_OUT x LANES words; neither need be aligned. */
+/* in: n_blocks x N_IN x LANES words, out: n_blocks x N_OUT x LANES words, which may not overlap. Neither need be aligned, but
+   registers' words that are at multiples of their size save a copy. */
 NOINLINE void NAME_eval(const uint64_t *in, uint64_t *out, size_t n_blocks) {
+    const int aligned = ((uintptr_t)in | (uintptr_t)out) % sizeof(V) == 0;
     V inputs[AT_ONCE * N_IN + 1], outputs[AT_ONCE * N_OUT + 1];
     for (size_t block = 0; block < n_blocks; block += AT_ONCE) {
         const size_t n = n_blocks - block < AT_ONCE ? n_blocks - block : AT_ONCE;
-        memcpy(inputs, in + block * N_IN * LANES, n * N_IN * sizeof(V));
-        NAME_blocks(inputs, outputs, n);
-        memcpy(out + block * N_OUT * LANES, outputs, n * N_OUT * sizeof(V));
+        const uint64_t *from = in + block * N_IN * LANES;
+        uint64_t *to = out + block * N_OUT * LANES;
+        if (!aligned) memcpy(inputs, from, n * N_IN * sizeof(V));
+        /* One call, into which a small circuit goes once. */
+        NAME_blocks(aligned ? (const V *)(const void *)from : inputs, aligned ? (V *)(void *)to : outputs, n);
+        if (!aligned) memcpy(to, outputs, n * N_OUT * sizeof(V));
     }
 }
 """

@@ -12,7 +12,7 @@ from codegen.backends import CompiledStencil
 from codegen.emit_c import CHUNK, LANES, WHOLE, emit_c
 from codegen.lower_readout import lower_answer
 from codegen.netlist import Netlist
-from codegen.pack import pack_items, unpack_items
+from codegen.pack import aligned_words, pack_items, unpack_items
 from codegen.passes import OPTIMISE_TWO_INPUT, lower, run
 from codegen.readout import GroupSum, from_binary
 from codegen.simulate import simulate
@@ -88,6 +88,31 @@ def test_chunks_know_all_operators_in_every_form(isa, level):
 @pytest.mark.parametrize("netlist", [all_tables_netlist(2), lower(busy_stencil()), chain(30)], ids=["all", "stencil", "chain"])
 def test_chunks_compile_without_a_warning(netlist, chunk):
     assert_evaluates(netlist, "c99", chunk, STRICT)
+
+
+@pytest.mark.parametrize("isa", ["c99", "simd128", find_compiler().isa])
+@pytest.mark.parametrize("chunk", [3, WHOLE])
+@pytest.mark.parametrize("shift", [0, 1, 8])
+def test_arrays_may_begin_anywhere_and_only_the_outputs_are_written(isa, chunk, shift):
+    """shift: bytes behind a multiple of 64, of the inputs and of the outputs. The last block is one of a few."""
+    netlist, words = all_tables_netlist(2), LANES[isa]
+    library = ctypes.CDLL(str(compile_library(emit_c(netlist, isa, chunk=chunk), ("-O3",), 60).path))
+    evaluate = library.gatebench_eval
+    evaluate.argtypes, evaluate.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t], None
+    bits = drawn_bits(netlist, 1100)
+    packed = pack_items(bits, words)
+    expected = simulate(netlist, bits)
+    for at in ((shift, 0), (0, shift), (shift, shift)):
+        blocks, out = (
+            aligned_words(n_words + 16).view(np.uint8)[start : start + 8 * n_words + 8]
+            for n_words, start in zip((packed.size, len(packed) * netlist.n_outputs * words), at, strict=True)
+        )
+        blocks[:-8] = packed.reshape(-1).view(np.uint8)
+        out[-8:] = 0xA5
+        evaluate(blocks.ctypes.data, out.ctypes.data, len(packed))
+        found = np.frombuffer(out[:-8].tobytes(), np.uint64).reshape(len(packed), netlist.n_outputs, words)
+        np.testing.assert_array_equal(unpack_items(found, len(bits)), expected)
+        assert (out[-8:] == 0xA5).all()
 
 
 def test_classes_of_a_chunked_circuit_are_the_readouts():
