@@ -31,7 +31,7 @@ _DIGITS = 5
 class Datasets:
     """Of standings. runs: the folder of jobs, which has the curves. sort: of reports.standings.lines. Raises ColumnError.
 
-    lines: by task, machine and threads, and then in this order. timings: a line and back end, over seeds. curves: a job, with a
+    lines: by task, in the order of the standings' places, and then in this order. timings: a line and back end, over seeds. curves: a job, with a
     list of steps and the soft and hard validation accuracies at them. kinds: a line, layer and kind of gate. batches: a line,
     back end and number of items that are given at once. papers: what is published of a task that has lines, of no line.
     """
@@ -39,7 +39,7 @@ class Datasets:
     def __init__(self, standings: Standings, runs: Path, sort: str | None = None) -> None:
         self.standings: list[Standing] = []
         self.lines: Dataset = []
-        for place, here in sorted(standings.items(), key=lambda entry: (entry[0].task, entry[0].machine, entry[0].threads)):
+        for place, here in sorted(standings.items(), key=lambda entry: entry[0].task):
             for found in lines_of(here, sort):
                 self.standings.append(found["of"])
                 self.lines.append({"line": len(self.lines), **_line(place, found)})

@@ -32,7 +32,7 @@ class MarkerError(ValueError):
 def page(records: Sequence[Record]) -> str:
     """The text of docs/results.md."""
     standings = standings_of(records)
-    ordered = dict(sorted(standings.items(), key=lambda entry: (_place(entry[0].task), entry[0].machine, entry[0].threads)))
+    ordered = dict(sorted(standings.items(), key=lambda entry: _place(entry[0].task)))
     parts = [_INTRODUCTION, f"![Accuracy and gates]({Path(FIGURE).name})\n\n", markdown(ordered), "\n", _beside_papers(standings)]
     return "".join(parts)
 

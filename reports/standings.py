@@ -165,7 +165,10 @@ def failures(standings: Standings) -> list[str]:
 
 
 def standings_of(records: Iterable[Record]) -> Standings:
-    """By task, machine and the number of threads that jobs were timed on: times of different ones are never taken together."""
+    """By task, machine and the number of threads that jobs were timed on: times of different ones are never taken together.
+
+    In the order of the records, which are read the newest first.
+    """
     groups: dict[Place, dict[tuple[object, ...], list[Record]]] = {}
     configured: dict[tuple[object, ...], Settings] = {}
     for record in records:

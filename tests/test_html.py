@@ -159,6 +159,12 @@ def test_times_of_different_machines_and_threads_have_lines_of_their_own(tmp_pat
     assert len(set(names)) == 3
 
 
+def test_of_a_task_the_machine_of_the_newest_job_comes_first(tmp_path):
+    """Records come the newest first."""
+    page = Page(page_of([timed(0, machine="b"), timed(0, machine="c", task="a"), timed(1, machine="a")], tmp_path))
+    assert list(zip(page.column("", "task"), page.column("", "machine"), strict=True)) == [("a", "c"), ("t", "b"), ("t", "a")]
+
+
 def hostile_records():
     words = {"reason": HOSTILE, "command": HOSTILE, "machine": HOSTILE, "environment": {"cpu": HOSTILE}, "commit": HOSTILE}
     failed = timed(0, status="failed", training=None, rows=[], task=HOSTILE, key="k", **words)
