@@ -7,9 +7,10 @@ words is left to unpack.
 Counts are bit-sliced population counts by carry-save adders (Dadda 1965; as code: Harley and Seal, in Warren, Hacker's
 Delight, 2nd ed., section 5-2): a full adder makes of three signals of equal weight one of that weight and one of the next,
 in two gates of three inputs, a half adder of two in two gates of two. A group of n outputs takes n - popcount(n) adders, of
-which n - n.bit_length() are full. Outputs are added as they come and no weight keeps more than two signals pending, so that
-an evaluation in this order has few signals live at once. Outputs that are constant, the same or each other's complements take
-fewer adders, or none. The class is a tournament of comparators, of ties the lowest class.
+which n - n.bit_length() are full. No weight keeps more than two signals pending, so that an evaluation in this order has few
+signals live at once. Outputs of gates that read the same input are added one after the other, while it is near. Those that
+are constant, the same or each other's complements take fewer adders, or none. The class is a tournament of comparators, of
+ties the lowest class.
 """
 
 from collections import Counter
@@ -168,17 +169,39 @@ def _flipped(table: int, arity: int, flips: int) -> int:
 
 
 def _groups(netlist: Netlist, readout: Readout) -> list[list[int]]:
-    """The literals of each group's outputs."""
+    """The literals of each group's outputs, in the order to add them in."""
     literals = 2 * netlist.outputs.astype(np.int64) + netlist.inverted
     starts = np.searchsorted(readout.groups(netlist.n_outputs), np.arange(1, readout.n_groups))
-    return [group.tolist() for group in np.split(literals, starts)]
+    return [_neighbouring(netlist, group.tolist()) for group in np.split(literals, starts)]
+
+
+def _neighbouring(netlist: Netlist, literals: list[int]) -> list[int]:
+    """The literals in an order in which gates of one primary input follow each other, as far as a walk from gate to gate leads:
+    to the input of the last one that fewest are left to read, and of its readers to the first."""
+    gates = [(literal >> 1) - netlist.n_inputs for literal in literals]
+    read = [netlist.fan_in[gate][: netlist.arity[gate]].tolist() if gate >= 0 else [] for gate in gates]
+    read = [[signal for signal in signals if signal < netlist.n_inputs] for signals in read]
+    readers: dict[int, dict[int, None]] = {}
+    for place, signals in enumerate(read):
+        for signal in signals:
+            readers.setdefault(signal, {})[place] = None
+    order: dict[int, None] = {}
+    for start in range(len(literals)):
+        near = [] if start in order else [(0, start)]
+        while near:
+            _, place = min(near)
+            order[place] = None
+            for signal in set(read[place]):
+                del readers[signal][place]
+            near = [(len(readers[signal]), other) for signal in read[place] for other in readers[signal]]
+    return [literals[place] for place in order]
 
 
 def _count(gates: _Gates, literals: list[int]) -> list[int]:
     """How many of the literals are true, in binary, as len(literals).bit_length() literals.
 
-    Constants are not added as they come: those that are true are one number. Nor are a signal's literals: equal ones have
-    the weight of their number, and a signal and its complement are one true literal.
+    They are added as they come, but for constants, of which those that are true are one number, and for a signal's literals:
+    equal ones have the weight of their number, and the signal and its complement are one true literal.
     """
     pending: list[list[int]] = []
 

@@ -32,7 +32,8 @@ def schedule(netlist: Netlist) -> NDArray[np.int32]:
 
     Depth first from the outputs in their order, deeper fan-ins first. But a gate whose fan-ins are all there goes at once
     if it is the last to read one of them, or if it and two others at most are the last to read all of theirs: that makes
-    hardly more signals live now and fewer later. So a sum's carries do not wait until the sum is done.
+    hardly more signals live now and fewer later. So a sum's carries do not wait until the sum is done. A fan-in that reads
+    inputs and constants alone counts as there, and goes just before.
     """
     return _schedule(netlist.n_inputs, netlist.fan_in, netlist.arity, netlist.outputs, netlist.levels, netlist.live)
 
@@ -74,7 +75,8 @@ def _schedule(
     order = np.empty(int(np.sum(live)), np.int32)
     n_done = 0
     path = np.empty(len(arity), np.int64)  # from an output to the gate that is looked at
-    wave = np.empty(1 + (1 + _FEW) * len(readers), np.int64)  # that gate and those that follow it at once
+    # That gate and those that follow it at once, each behind the few that it still misses.
+    wave = np.empty(1 + (1 + _FEW) * (1 + fan_in.shape[1]) * len(readers), np.int64)
     for output in outputs:
         depth = 0
         if output >= n_inputs:
@@ -163,10 +165,28 @@ def _follow(state: _State, source: int, wave: NDArray[np.int64], end: int) -> in
     """Put on the wave those readers of the source that may go at once; returns the wave's new end."""
     for i in range(state.starts[source], state.starts[source + 1]):
         gate = state.readers[i]
-        if not state.done[gate] and state.missing[gate] == 0 and _frees(state, gate):
+        if not state.done[gate] and _within_reach(state, gate) and _frees(state, gate):
+            for position in range(state.arity[gate]):
+                other = state.fan_in[gate, position] - state.n_inputs
+                if other >= 0 and not state.done[other]:
+                    wave[end] = other
+                    end += 1
             wave[end] = gate
             end += 1
     return end
+
+
+@njit(cache=True)
+def _within_reach(state: _State, gate: int) -> bool:
+    """Whether all that the gate reads is done, but for gates of inputs and constants alone, which could be done now."""
+    missing = state.missing[gate]
+    if missing > 0:
+        for position in range(state.arity[gate]):
+            signal = state.fan_in[gate, position]
+            source = signal - state.n_inputs
+            if source >= 0 and state.levels[signal] <= 1 and not state.done[source] and state.missing[source] == 0:
+                missing -= 1
+    return missing == 0
 
 
 @njit(cache=True)
@@ -185,7 +205,7 @@ def _frees(state: _State, gate: int) -> bool:
             for i in range(state.starts[source], state.starts[source + 1]):
                 reader = state.readers[i]
                 if not state.done[reader]:
-                    few = few and state.missing[reader] == 0
+                    few = few and _within_reach(state, reader)
                     n_readers += not _reads_earlier(state, reader, gate, position)
             n_sources += 1
     return few and 0 < n_readers <= n_sources + 1

@@ -1,5 +1,7 @@
 """Readouts as gates: the counts and the class that they compute are the readout's own, bit for bit."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -197,3 +199,14 @@ def test_outputs_that_are_constant_equal_or_complements_take_fewer_adders():
     assert n_gates([2, 2, 2, 0]) == n_gates([2, 3, 4, 3]) == n_gates([0, 0]) == n_gates([0, 0, 0, 0]) == constant
     assert n_gates([0, 0], [False, True]) == constant
     assert n_gates([0, 1, 0, 1]) == n_gates([0, 1, 2, 2]) == 2 + constant  # one half adder
+
+
+def test_gates_of_the_same_input_are_counted_one_after_the_other():
+    """Gates that each read an input and the next, in any order: a walk counts them along the row, and seldom begins anew."""
+    order = np.random.default_rng(0).permutation(99)
+    netlist = Netlist.from_gates(100, [(0b1000, (one, one + 1)) for one in order.tolist()], 100 + np.arange(99))
+    lowered = lower_answer(netlist, GroupSum(1, 1.0), counts=True)
+    read = [signal for fan_in in lowered.fan_in[99:].tolist() for signal in fan_in if 100 <= signal < 199]
+    first_read = [int(order[signal - 100]) for signal in dict.fromkeys(read)]
+    assert sorted(first_read) == list(range(99))
+    assert sum(abs(a - b) == 1 for a, b in pairwise(first_read)) >= 90

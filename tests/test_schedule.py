@@ -10,7 +10,7 @@ from strategies import netlists
 from codegen.equivalence import all_rows
 from codegen.lower_readout import lower_answer
 from codegen.netlist import Netlist
-from codegen.passes import OPTIMISE_TWO_INPUT, lower, run, sweep
+from codegen.passes import OPTIMISE_TERNARY, OPTIMISE_TWO_INPUT, lower, run, sweep
 from codegen.readout import GroupSum
 from codegen.schedule import reordered, schedule
 from codegen.simulate import simulate
@@ -90,6 +90,16 @@ def test_counting_keeps_few_outputs_waiting():
         for form in (lowered, lower(lowered), run(lowered, OPTIMISE_TWO_INPUT)[0]):
             assert most_live(form, np.arange(form.n_gates)) >= 900
             assert most_live(form, schedule(form)) < 50
+
+
+def test_counting_gates_that_share_inputs_keeps_few_outputs_waiting():
+    """Sums of gates of the same inputs are simpler than the gates, so that carries read gates that the sums do not need."""
+    rng = np.random.default_rng(0)
+    gates = [(int(rng.choice([XOR, 0b1000, 0b1110, 0b0010])), tuple(rng.choice(61, 2, replace=False))) for _ in range(900)]
+    lowered = lower_answer(Netlist.from_gates(61, gates, 61 + np.arange(900)), GroupSum(3, 1.0))
+    for passes in (OPTIMISE_TWO_INPUT, OPTIMISE_TERNARY):
+        form, _ = run(lowered, passes)
+        assert most_live(form, schedule(form)) < 60
 
 
 @pytest.mark.parametrize("n_gates", [100_000])
