@@ -95,7 +95,7 @@ def build_gates(
     dense: list[Layer] = []
     n_read = n_signals
     for width in _widths(config, problem):
-        fan_in = WIRINGS[config.wiring](n_signals, width, config.arity, rng)
+        fan_in = WIRINGS[config.wiring](n_signals, width, config.arity, rng, [layer.fan_in for layer in dense])
         choice = None
         if config.candidates > 1:
             if config.candidates > n_signals:

@@ -31,9 +31,10 @@ _DIGITS = 5
 class Datasets:
     """Of standings. runs: the folder of jobs, which has the curves. sort: of reports.standings.lines. Raises ColumnError.
 
-    lines: by task, in the order of the standings' places, and then in this order. timings: a line and back end, over seeds. curves: a job, with a
-    list of steps and the soft and hard validation accuracies at them. kinds: a line, layer and kind of gate. batches: a line,
-    back end and number of items that are given at once. papers: what is published of a task that has lines, of no line.
+    lines: by task, in the order of the standings' places, and then in this order. timings: a line and back end, over seeds.
+    curves: a job, with a list of steps and the soft and hard validation accuracies at them. kinds: a line, layer and kind of
+    gate. batches: a line, back end and number of items that are given at once. papers: what is published of a task that has
+    lines, of no line.
     """
 
     def __init__(self, standings: Standings, runs: Path, sort: str | None = None) -> None:

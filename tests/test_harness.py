@@ -263,7 +263,7 @@ MISTAKES = {
     "engine=tensorflow": "There is no engine=tensorflow. Choices: torch, jax.",
     "train.schedule=linear": "train.schedule=linear",
     "train.batch_size=0": "train.batch_size=0",
-    "method.wiring=none": "There is no method.wiring=none here. Choices: unique, aligned.",
+    "method.wiring=none": "There is no method.wiring=none here. Choices: unique, aligned, coverage.",
     "runs_dir=/proc/none": "cannot be written",
     "task.rule=[": "Overrides are written name=value",
 }

@@ -19,6 +19,7 @@ from methods.network import Layer, Network, discretise, unreached, wired
 from methods.stencil import neighbourhoods
 from methods.thresholds import values
 from methods.torch_network import TorchNetwork
+from methods.wiring import WIRINGS
 from tasks.life import CONWAY, step, truth
 
 pytestmark = pytest.mark.usefixtures("quick_xla")
@@ -198,6 +199,17 @@ def test_candidates_start_where_fixed_wiring_is_and_must_be_signals():
         assert np.array_equal(at_start.fan_in, layer.fan_in)
     with pytest.raises(MethodError, match=r"method.candidates=10 is more than the 9 signals that a layer of 20 gates reads"):
         gate_network([20, 12, 4], 9, 4, candidates=10)
+
+
+def test_each_wiring_of_dense_layers_is_of_the_layers_before():
+    sizes = [60, 50, 40]
+    for kind, wiring in WIRINGS.items():
+        network, _ = gate_network(sizes, 30, 40, wiring=kind)
+        rng, below, n_signals = np.random.default_rng(0), [], 30
+        for width, layer in zip(sizes, network.layers, strict=True):
+            below.append(wiring(n_signals, width, 2, rng, below))
+            assert np.array_equal(layer.fan_in, below[-1])
+            n_signals = width
 
 
 def test_inputs_that_are_candidates_of_a_gate_are_not_lost():

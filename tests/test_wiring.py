@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from methods.wiring import WIRINGS, aligned_wiring, candidates, unique_wiring
+from methods.wiring import WIRINGS, aligned_wiring, candidates, coverage_wiring, unique_wiring
 
 sizes = {"n_signals": st.integers(1, 40), "n_gates": st.integers(1, 120), "arity": st.integers(1, 6), "seed": st.integers(0, 99)}
 
@@ -16,7 +16,7 @@ sizes = {"n_signals": st.integers(1, 40), "n_gates": st.integers(1, 120), "arity
 @settings(deadline=None)
 @given(wiring=st.sampled_from(sorted(WIRINGS)), **sizes)
 def test_fan_ins_are_in_range_and_read_no_signal_twice_where_there_are_enough(wiring, n_signals, n_gates, arity, seed):
-    fan_in = WIRINGS[wiring](n_signals, n_gates, arity, np.random.default_rng(seed))
+    fan_in = WIRINGS[wiring](n_signals, n_gates, arity, np.random.default_rng(seed), [])
     assert fan_in.shape == (n_gates, arity)
     assert fan_in.dtype == np.int32
     assert fan_in.min() >= 0
@@ -79,6 +79,48 @@ def test_the_other_inputs_of_aligned_gates_are_balanced_and_the_same_from_a_seed
     assert np.ptp(np.bincount(fan_in.ravel(), minlength=40)) <= 1
     assert np.array_equal(fan_in, aligned_wiring(40, 400, 4, np.random.default_rng(1)))
     assert not np.array_equal(fan_in, aligned_wiring(40, 400, 4, np.random.default_rng(2)))
+
+
+@settings(deadline=None)
+@given(n_inputs=st.integers(1, 40), **sizes)
+def test_coverage_of_a_second_layer_is_no_less_and_reads_each_signal_as_often(n_inputs, n_signals, n_gates, arity, seed):
+    below = [unique_wiring(n_inputs, n_signals, arity, np.random.default_rng(seed + 1))]
+    plain = unique_wiring(n_signals, n_gates, arity, np.random.default_rng(seed))
+    fan_in = coverage_wiring(n_signals, n_gates, arity, np.random.default_rng(seed), below)
+    assert fan_in.shape == plain.shape
+    assert fan_in.dtype == np.int32
+    assert np.array_equal(np.sort(fan_in, axis=None), np.sort(plain, axis=None))
+    if n_signals >= arity:
+        assert all(len(set(row)) == arity for row in fan_in.tolist())
+    assert sum(map(len, inputs_of([*below, fan_in]))) >= sum(map(len, inputs_of([*below, plain])))
+
+
+def inputs_of(layers):
+    """Of each gate of the last layer, the set of inputs that it depends on."""
+    seen = None
+    for fan_in in layers:
+        seen = [set(row) if seen is None else set().union(*(seen[signal] for signal in row)) for row in fan_in.tolist()]
+    return seen
+
+
+def test_coverage_comes_near_what_a_tree_of_gates_can_see():
+    """Gates of two inputs see at most 2 ** depth of them; by random wiring fewer the deeper they are."""
+    seen = {}
+    for kind in ("unique", "coverage"):
+        rng, below, n_signals = np.random.default_rng(0), [], 192
+        for _ in range(6):
+            below.append(WIRINGS[kind](n_signals, 100, 2, rng, below))
+            n_signals = 100
+        seen[kind] = np.mean([len(one) for one in inputs_of(below)])
+    assert seen["unique"] < 57
+    assert seen["coverage"] > 60
+
+
+def test_coverage_is_the_same_from_a_seed():
+    below = [unique_wiring(60, 80, 2, np.random.default_rng(9))]
+    first, again, other = (coverage_wiring(80, 80, 2, np.random.default_rng(seed), below) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
 @settings(deadline=None)
