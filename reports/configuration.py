@@ -66,8 +66,8 @@ def _n_apart(configurations: Sequence[Settings], names: Sequence[str]) -> int:
 
 
 def said(names: Iterable[str], of: Settings) -> str:
-    """These settings as on the command line, without the group's name."""
-    return " ".join(f"{name.rsplit('.', 1)[-1]}={of.get(name, 'null' if name == PRUNE else '')}" for name in names)
+    """These settings as on the command line, without the group's name. What does not prune does not say so."""
+    return " ".join(f"{name.rsplit('.', 1)[-1]}={of.get(name, '')}" for name in names if name != PRUNE or name in of)
 
 
 def _flatten(value: Any, name: str, into: Settings) -> None:
@@ -76,6 +76,10 @@ def _flatten(value: Any, name: str, into: Settings) -> None:
             _flatten(part, f"{name}.{key}", into)
     elif isinstance(value, list):
         if not value:  # as before there was the setting
+            return
+        if all(isinstance(one, dict) for one in value):  # such as convolutions: their kernels, then their sizes, and so on
+            for key in dict.fromkeys(key for one in value for key in one):
+                _flatten([one.get(key) for one in value], f"{name}.{key}", into)
             return
         into[name] = ",".join(_run(text, len(list(run))) for text, run in groupby(map(_text, value)))
     else:

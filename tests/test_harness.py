@@ -445,7 +445,7 @@ def test_pruned_jobs_are_lines_and_columns_of_their_own(pruned_jobs):
     _, records, folder = pruned_jobs
     labels = {line["label"]: line["accuracy"] for here in standings_of(records.values()).values() for line in lines(here)}
     assert labels == {
-        "dlgn prune=null": records["null"].accuracy,
+        "dlgn": records["null"].accuracy,
         "dlgn prune=2 points": records["{points:2}"].accuracy,
         "dlgn prune=1 gates": records["{gates:1}"].accuracy,
     }

@@ -6,6 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
+from reports.configuration import settings
 from reports.export import text
 from reports.job import job_tables
 from reports.leaderboard import latex, leaderboard, markdown
@@ -273,3 +274,13 @@ def test_exports_have_what_the_timing_ran_beside():
     assert {name: row[name] for name in ("versus_c", "load", "forced", "blocks", "blocks_flagged", "c_bytes")} == {
         "versus_c": "faster", "load": 0.1, "forced": True, "blocks": 20, "blocks_flagged": 3, "c_bytes": None,
     }  # fmt: skip
+
+
+def test_settings_in_lists_of_several_are_told_by_name():
+    shapes = [[{"kernels": 4, "size": 3}, {"kernels": 8, "size": 3}], [{"kernels": 6, "size": 3}, {"kernels": 8, "size": 3}]]
+    records = [
+        timed(0, config={"method": {"name": "conv", "convolutions": shape}}, key=f"k{i}") for i, shape in enumerate(shapes)
+    ]
+    assert settings(records[0])["method.convolutions.size"] == "3×2"
+    (here,) = standings_of(records).values()
+    assert {line["label"] for line in lines_of(here)} == {"dlgn kernels=4,8", "dlgn kernels=6,8"}
