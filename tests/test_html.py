@@ -118,7 +118,7 @@ def test_each_line_of_the_published_records_is_there(published):
     page = Page(published)
     lines = page.data["datasets"]["lines"]
     assert len(page.rows) == 2 + len(lines)
-    assert {line["method"] for line in lines} == {"conv", "dlgn", "light", "mlp", "warp"}
+    assert {line["method"] for line in lines} == {"cnn", "conv", "dlgn", "light", "mlp", "warp"}
     assert sum(line["jobs"] for line in lines) == len(list(PUBLISHED.glob(f"*/{FILE}")))
     assert "97.82 ± 0.12" in page.column("", "accuracy")
     assert {"curves", "kinds", "timings"} <= {name for name, rows in page.data["datasets"].items() if rows}

@@ -42,10 +42,10 @@ def test_a_gate_takes_about_an_instruction_a_word():
 
 
 @countable
-def test_inputs_are_moved_but_not_byte_by_byte():
-    """Of 400 inputs, 12,800 bytes a word, one is read."""
+def test_inputs_that_nothing_reads_are_not_moved():
+    """Of 400 inputs, 12,800 bytes a word, one is read. The arrays are aligned, so that words are read where they are."""
     netlist = Netlist.from_gates(400, [], [7])
-    assert 400 < ITEMS * instructions_per_item(netlist).per_item < 3000
+    assert 1 < ITEMS * instructions_per_item(netlist).per_item < 40
 
 
 @countable
