@@ -30,11 +30,17 @@ def chain(n_gates, n_inputs=3):
     return Netlist.from_gates(n_inputs, gates, [n_inputs + n_gates - 1])
 
 
-def evaluated(source, flags, netlist, isa, bits):
-    """What the compiled text computes, called as the back ends do."""
+def evaluator(source, flags):
+    """The compiled text's function of the addresses of inputs and outputs and the number of blocks."""
     library = ctypes.CDLL(str(compile_library(source, flags, 60).path))
     evaluate = library.gatebench_eval
     evaluate.argtypes, evaluate.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t], None
+    return evaluate
+
+
+def evaluated(source, flags, netlist, isa, bits):
+    """What the compiled text computes, called as the back ends do."""
+    evaluate = evaluator(source, flags)
     blocks = pack_items(bits, LANES[isa])
     out = np.zeros((len(blocks), netlist.n_outputs, LANES[isa]), dtype=np.uint64)
     evaluate(blocks.ctypes.data, out.ctypes.data, len(blocks))
@@ -96,9 +102,7 @@ def test_chunks_compile_without_a_warning(netlist, chunk):
 def test_arrays_may_begin_anywhere_and_only_the_outputs_are_written(isa, chunk, shift):
     """shift: bytes behind a multiple of 64, of the inputs and of the outputs. The last block is one of a few."""
     netlist, words = all_tables_netlist(2), LANES[isa]
-    library = ctypes.CDLL(str(compile_library(emit_c(netlist, isa, chunk=chunk), ("-O3",), 60).path))
-    evaluate = library.gatebench_eval
-    evaluate.argtypes, evaluate.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t], None
+    evaluate = evaluator(emit_c(netlist, isa, chunk=chunk), ("-O3",))
     bits = drawn_bits(netlist, 1100)
     packed = pack_items(bits, words)
     expected = simulate(netlist, bits)
