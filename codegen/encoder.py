@@ -53,7 +53,9 @@ class Encoder:
     def encode(self, features: NDArray[Any]) -> NDArray[np.bool_]:
         """(item, feature) of one of FEATURE_TYPES -> bool (item, input). Raises EncoderError for anything else."""
         features = self.check(features)
-        bits: NDArray[np.bool_] = features.astype(np.float32, copy=False)[:, self.feature] > self.threshold
+        if features.dtype == np.float64:
+            features = features.astype(np.float32)
+        bits: NDArray[np.bool_] = features[:, self.feature] > self.threshold  # compared in float32, bytes are not copied to it
         return bits
 
     def check(self, features: NDArray[Any]) -> NDArray[Any]:

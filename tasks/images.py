@@ -14,6 +14,7 @@ from codegen.encoder import Encoder
 from codegen.readout import from_binary
 from tasks import binarise
 from tasks.base import Bits, Boards, Learned, Split, TaskError
+from tasks.distort import DistortConfig, distorted
 from tasks.fetch import FASHION_MNIST, MNIST, DataSet, fetch, read_idx
 from tasks.rows import RowsWorkload, repeated
 
@@ -40,8 +41,9 @@ class ImagesConfig:
     """conf/task/mnist.yaml, fashion_mnist.yaml and digits.yaml.
 
     data_dir: where the IDX files are, None to find or fetch them. validation: training images held out to choose by.
-    split_seed: decides which. shift: also train on each image moved by one pixel up, down, left and right. shuffle_labels:
-    train on labels that belong to other images, which must leave the network at chance.
+    split_seed: decides which. shift: also train on each image moved by one pixel up, down, left and right.
+    distort: and on distorted copies of each image, None for none. shuffle_labels: train on labels that belong to other images,
+    which must leave the network at chance.
     """
 
     name: str
@@ -50,6 +52,7 @@ class ImagesConfig:
     validation: Annotated[int, Field(ge=1)]
     split_seed: Annotated[int, Field(ge=0)]
     shift: bool
+    distort: DistortConfig | None
     shuffle_labels: bool
 
 
@@ -117,8 +120,11 @@ class ImageTask:
         if config.shuffle_labels:
             train_labels = rng.permutation(train_labels)
         self.encoder = _encoder(config.encoder, train_pixels.reshape(len(kept), -1), read, images.brightest)
+        trained_on = [train_pixels]
         if config.shift:
-            train_pixels, train_labels = shifted(train_pixels), np.tile(train_labels, 5)
+            trained_on += shifted(train_pixels)
+        if config.distort is not None:
+            trained_on += distorted(train_pixels, config.distort, rng)
 
         def split(pixels: Pixels, labels: Labels) -> Split:
             flat = pixels.reshape(len(pixels), -1)
@@ -128,7 +134,7 @@ class ImageTask:
             features = flat[:, read] / np.float32(images.brightest)
             return Split(features, target, features)
 
-        self.train = split(train_pixels, train_labels)
+        self.train = split(np.concatenate(trained_on), np.tile(train_labels, len(trained_on)))
         self.validation = split(pixels[held_out], labels[held_out])
         self.test = split(test_pixels, test_labels)
         self.n_inputs = self.train.inputs.shape[1]
@@ -148,12 +154,11 @@ class ImageTask:
         return None
 
 
-def shifted(pixels: Pixels) -> Pixels:
-    """The images, and then all of them moved by one pixel up, down, left and right; what moves in is 0."""
+def shifted(pixels: Pixels) -> list[Pixels]:
+    """Four times the images: moved by one pixel up, down, left and right; what moves in is 0."""
     padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1)))
     _, rows, columns = pixels.shape
-    moves = ((1, 1), (2, 1), (0, 1), (1, 2), (1, 0))
-    return np.concatenate([padded[:, y : y + rows, x : x + columns] for y, x in moves])
+    return [padded[:, y : y + rows, x : x + columns] for y, x in ((2, 1), (0, 1), (1, 2), (1, 0))]
 
 
 def _encoder(config: EncoderConfig, features: NDArray[Any], read: NDArray[np.intp], brightest: int) -> Encoder | None:

@@ -10,6 +10,7 @@ from codegen.netlist import Netlist
 from codegen.readout import GroupSum, to_binary
 from reports.record import Record
 from tasks import TASKS, TaskError, images
+from tasks.distort import DistortConfig, distorted
 from tasks.images import Images, ImagesConfig, ImageTask, shifted
 from tests.conftest import ROOT
 from tests.test_harness import run_harness
@@ -18,7 +19,15 @@ ENCODER = {"kind": "uniform", "bits": 3, "threshold": 7, "crop": None}
 
 
 def config(encoder=None, **changes):
-    settings = {"name": "digits", "data_dir": None, "validation": 200, "split_seed": 0, "shift": False, "shuffle_labels": False}
+    settings = {
+        "name": "digits",
+        "data_dir": None,
+        "validation": 200,
+        "split_seed": 0,
+        "shift": False,
+        "distort": None,
+        "shuffle_labels": False,
+    }
     whole = {**settings, "encoder": {**ENCODER, **(encoder or {})}, **changes}
     return TypeAdapter(ImagesConfig).validate_python(whole)
 
@@ -82,9 +91,62 @@ def test_quantiles_are_of_the_training_part_alone(source):
 def test_shifted_images_move_by_one_pixel():
     image = np.zeros((1, 3, 3), dtype=np.uint8)
     image[0, 1, 1], image[0, 0, 0] = 5, 7
-    found = shifted(image)
-    assert [np.argwhere(moved == 5).tolist() for moved in found] == [[[1, 1]], [[0, 1]], [[2, 1]], [[1, 0]], [[1, 2]]]
-    assert found.sum(axis=(1, 2)).tolist() == [12, 5, 12, 5, 12]  # what leaves the image is gone
+    found = np.concatenate(shifted(image))
+    assert [np.argwhere(moved == 5).tolist() for moved in found] == [[[0, 1]], [[2, 1]], [[1, 0]], [[1, 2]]]
+    assert found.sum(axis=(1, 2)).tolist() == [5, 12, 5, 12]  # what leaves the image is gone
+
+
+NO_DISTORTION = {"copies": 1, "degrees": 0, "scale": 0, "shear": 0, "move": 0, "elastic": 0}
+
+
+def distort(images, seed=0, **changes):
+    return list(distorted(images, DistortConfig(**{**NO_DISTORTION, **changes}), np.random.default_rng(seed)))
+
+
+def blob(deviation=2.0):
+    """A smooth spot above and left of the middle, whose centre can be told to a fraction of a pixel."""
+    y, x = np.mgrid[:28, :28]
+    return np.rint(200 * np.exp(-((y - 10) ** 2 + (x - 12) ** 2) / (2 * deviation**2)))[None].astype(np.uint8)
+
+
+def centres(images):
+    y, x = np.mgrid[: images.shape[1], : images.shape[2]]
+    mass = images.sum(axis=(1, 2))
+    return np.stack([(images * y).sum(axis=(1, 2)) / mass, (images * x).sum(axis=(1, 2)) / mass], axis=1)
+
+
+def test_images_that_are_not_distorted_come_as_they_are():
+    many = np.random.default_rng(0).integers(0, 256, (5000, 3, 4)).astype(np.uint8)  # more than are distorted at once
+    for copy in distort(many, copies=2):
+        assert np.array_equal(copy, many)
+
+
+def test_distorted_images_are_moved_turned_and_scaled_by_as_much_as_was_said():
+    spots = np.tile(blob(), (300, 1, 1))
+    middle = (28 - 1) / 2
+    start = centres(blob())[0] - middle
+    for changes, most in (({"move": 2}, 2.0), ({"degrees": 20}, np.hypot(*start) * np.deg2rad(20)), ({"scale": 0.2}, 4.0 * 0.25)):
+        found = centres(distort(spots, **changes)[0]) - middle
+        away = np.abs(found - start).max()
+        assert 0.8 * most / np.sqrt(2) < away < 1.1 * most, changes
+        if "degrees" in changes:
+            assert np.allclose(np.hypot(*found.T), np.hypot(*start), atol=0.1)
+        if "move" in changes:
+            assert np.abs(found.mean(axis=0) - start).max() < 0.25
+
+
+def test_bent_images_are_displaced_smoothly_and_by_the_deviation_that_was_said():
+    spots = np.tile(blob(1.0), (2000, 1, 1))
+    moved = centres(distort(spots, elastic=0.7)[0]) - centres(spots[:1])[0]
+    assert np.allclose(moved.std(axis=0), 0.7, rtol=0.15)  # a spot is displaced by a little less than its middle
+    assert np.abs(moved.mean(axis=0)).max() < 0.05
+
+
+def test_distortions_are_of_the_seed_and_differ_between_copies_and_images():
+    spots = np.tile(blob(), (3, 1, 1))
+    first, again, other = (distort(spots, seed, copies=2, move=2, elastic=1) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert len(np.unique(np.concatenate(first + other), axis=0)) == 12
 
 
 def test_only_training_is_shifted_or_shuffled(source):
@@ -94,6 +156,12 @@ def test_only_training_is_shifted_or_shuffled(source):
     assert np.array_equal(moved.train.inputs[:40], plain.train.inputs)
     assert np.array_equal(moved.train.target, np.tile(plain.train.target, (5, 1)))
     assert np.array_equal(moved.validation.inputs, plain.validation.inputs)
+    both = ImageTask(config(validation=20, shift=True, distort={**NO_DISTORTION, "copies": 3, "move": 1}))
+    assert np.array_equal(both.train.inputs[: 5 * 40], moved.train.inputs)
+    assert np.array_equal(both.train.target, np.tile(plain.train.target, (8, 1)))
+    assert not np.array_equal(both.train.inputs[5 * 40 :], np.tile(plain.train.inputs, (3, 1)))
+    assert np.array_equal(both.validation.inputs, plain.validation.inputs)
+    assert np.array_equal(both.test.inputs, plain.test.inputs)
     shuffled = ImageTask(config(validation=20, shuffle_labels=True))
     assert np.array_equal(shuffled.train.inputs, plain.train.inputs)
     assert not np.array_equal(shuffled.train.target, plain.train.target)
