@@ -31,9 +31,9 @@ def schedule(netlist: Netlist) -> NDArray[np.int32]:
     """int32 (live gate,): the gates that an output depends on, each after what it reads; the same for the same netlist.
 
     Depth first from the outputs in their order, deeper fan-ins first. But a gate whose fan-ins are all there goes at once
-    if it is the last to read one of them, or if it and two others at most are the last to read all of theirs: that makes
-    hardly more signals live now and fewer later. So a sum's carries do not wait until the sum is done. A fan-in that reads
-    inputs and constants alone counts as there, and goes just before.
+    if it is the last to read one of them, or if it and two others at most are the last to read what they do, but for fan-ins
+    that stay live in any case: that makes hardly more signals live now and fewer later. So a sum's carries do not wait until
+    the sum is done. A fan-in that reads inputs and constants alone counts as there, and goes just before.
     """
     return _schedule(netlist.n_inputs, netlist.fan_in, netlist.arity, netlist.outputs, netlist.levels, netlist.live)
 
@@ -191,33 +191,44 @@ def _within_reach(state: _State, gate: int) -> bool:
 
 @njit(cache=True)
 def _frees(state: _State, gate: int) -> bool:
-    """Whether the gate is the last to read one of its fan-ins, or is among the few that are, and that can all go now."""
-    n_sources = n_readers = 0
-    few = True
+    """Whether the gate is the last to read one of its fan-ins, or is among the few that are and that can all go now.
+
+    Fan-ins that others will still read stay live in any case: they are not counted.
+    """
+    n_freed = n_readers = 0
+    freed = 0  # a bit for each of the gate's fan-ins
     for position in range(state.arity[gate]):
         source = state.fan_in[gate, position] - state.n_inputs
-        if source < 0:
+        if source < 0 or not _only_few_left(state, source):
             continue
         if state.unread[source] == 1:
             return True
-        few = few and state.unread[source] <= _FEW
-        if few:
-            for i in range(state.starts[source], state.starts[source + 1]):
-                reader = state.readers[i]
-                if not state.done[reader]:
-                    few = few and _within_reach(state, reader)
-                    n_readers += not _reads_earlier(state, reader, gate, position)
-            n_sources += 1
-    return few and 0 < n_readers <= n_sources + 1
+        for i in range(state.starts[source], state.starts[source + 1]):
+            if not state.done[state.readers[i]]:
+                n_readers += not _reads_one(state, state.readers[i], gate, freed)
+        n_freed += 1
+        freed |= 1 << position
+    return 0 < n_readers <= n_freed + 1
 
 
 @njit(cache=True)
-def _reads_earlier(state: _State, reader: int, gate: int, position: int) -> bool:
-    """Whether the reader also reads one of the gate's fan-ins before this position, so that it has been counted."""
-    for earlier in range(position):
-        source = state.fan_in[gate, earlier]
-        if source >= state.n_inputs:
+def _only_few_left(state: _State, source: int) -> bool:
+    """Whether few have still to read it, and all of them could now."""
+    if state.unread[source] > _FEW:
+        return False
+    for i in range(state.starts[source], state.starts[source + 1]):
+        reader = state.readers[i]
+        if not state.done[reader] and not _within_reach(state, reader):
+            return False
+    return True
+
+
+@njit(cache=True)
+def _reads_one(state: _State, reader: int, gate: int, positions: int) -> bool:
+    """Whether the reader reads one of the gate's fan-ins at these positions, a bit each."""
+    for position in range(state.arity[gate]):
+        if positions >> position & 1:
             for column in range(state.arity[reader]):
-                if state.fan_in[reader, column] == source:
+                if state.fan_in[reader, column] == state.fan_in[gate, position]:
                     return True
     return False

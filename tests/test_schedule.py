@@ -102,6 +102,16 @@ def test_counting_gates_that_share_inputs_keeps_few_outputs_waiting():
         assert most_live(form, schedule(form)) < 60
 
 
+def test_carries_do_not_wait_for_votes_that_another_class_shares():
+    """One vote in ten is read by two classes and stays live in any case; the adders that read it as well go on."""
+    rng = np.random.default_rng(0)
+    gates = [(XOR, tuple(rng.choice(61, 2, replace=False))) for _ in range(900)]
+    outputs = 61 + np.arange(900)
+    outputs[600::3] = outputs[rng.choice(300, 100, replace=False)]
+    form, _ = run(lower_answer(Netlist.from_gates(61, gates, outputs), GroupSum(3, 1.0)), OPTIMISE_TERNARY)
+    assert most_live(form, schedule(form)) < 140
+
+
 @pytest.mark.parametrize("n_gates", [100_000])
 def test_deep_and_wide_circuits_take_a_second_and_do_not_recurse(n_gates):
     chain = Netlist(
