@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen import emit_numba
-from codegen.emit_c import LANES, WHOLE, count_operators, emit_c, emit_stencil, widest_gate
+from codegen.emit_c import CHUNK, LANES, count_operators, emit_c, emit_stencil, widest_gate
 from codegen.emit_items import MAX_ANSWER_BITS
 from codegen.emit_wasm import WORDS, count_operations, emit_wasm
 from codegen.encoder import Encoder
@@ -461,7 +461,7 @@ def _c_naive(learned: Netlist, timeout: float, encoder: Encoder | None = None) -
 def optimisation(netlist: Netlist) -> str:
     """The optimisation that pays. Chunks are straight lines of gates: above -O1, gcc 12 took twice as long over a circuit of
     25,000 for a gain within the noise."""
-    return "-O3" if netlist.n_gates <= WHOLE else "-O1"
+    return "-O3" if netlist.n_gates <= CHUNK else "-O1"
 
 
 def compiler_flags(netlist: Netlist) -> tuple[str, ...]:

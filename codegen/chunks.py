@@ -1,13 +1,15 @@
 """Cut a large circuit into parts of a limited size, each to be a function of its own.
 
 Gates are in an order that keeps few signals live (see codegen.schedule). What one part makes and a later one reads passes
-through memory, whose places are used again as soon as they are free.
+through memory, whose places are used again as soon as they are free; so a part ends where few signals are live.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codegen.netlist import Netlist
 from codegen.schedule import reordered, schedule
@@ -15,38 +17,62 @@ from codegen.schedule import reordered, schedule
 
 @dataclass(frozen=True, eq=False)
 class Chunks:
-    """netlist: its gates in the order of evaluation, of which `size` at a time are a part. slots: where in memory each gate's
+    """netlist: its gates in the order of evaluation. ends: the gate after each part's last. slots: where in memory each gate's
     value waits, -1 if only its own part reads it. n_slots: how many places there are."""
 
     netlist: Netlist
-    size: int
+    ends: list[int]
     slots: list[int]
     n_slots: int
 
     def __iter__(self) -> Iterator[range]:
         """The gates of each part."""
-        return (range(start, min(start + self.size, self.netlist.n_gates)) for start in range(0, self.netlist.n_gates, self.size))
+        return (range(start, end) for start, end in pairwise([0, *self.ends]))
 
 
 def cut(netlist: Netlist, size: int) -> Chunks:
-    """Parts of at most `size` gates. Raises ValueError for parts of none."""
+    """Parts of at most `size` gates, and, but for the last, of half as many at least. Raises ValueError for parts of none."""
     if size < 1:
         raise ValueError(f"Expected chunks of at least one gate, got {size}.")
     netlist = reordered(netlist, schedule(netlist))
-    slots, n_slots = _assign_slots(netlist, size)
-    return Chunks(netlist, size, slots, n_slots)
+    last_reader = _last_readers(netlist)
+    ends = _ends(last_reader, size)
+    slots, n_slots = _assign_slots(last_reader, ends)
+    return Chunks(netlist, ends, slots, n_slots)
 
 
-def _assign_slots(netlist: Netlist, size: int) -> tuple[list[int], int]:
-    """slots and n_slots, as in Chunks. A place is free again after the last gate that reads it."""
+def _last_readers(netlist: Netlist) -> NDArray[np.int64]:
+    """The last gate that reads each gate; the gate itself if none does."""
     gates = np.arange(netlist.n_gates)
     last_reader = gates.copy()
     for position in range(netlist.fan_in.shape[1]):
         reads = netlist.fan_in[:, position] >= netlist.n_inputs
         np.maximum.at(last_reader, netlist.fan_in[reads, position] - netlist.n_inputs, gates[reads])
-    crosses = (last_reader // size > gates // size).tolist()
-    freed: list[list[int]] = [[] for _ in range(netlist.n_gates)]  # at each gate, the crossing signals that it reads last
-    slots, free, n_slots = [-1] * netlist.n_gates, [], 0
+    return last_reader
+
+
+def _ends(last_reader: NDArray[np.int64], size: int) -> list[int]:
+    """Where parts end: within each one's second half, where the fewest signals are live, of equal places the last."""
+    n_gates = len(last_reader)
+    gates = np.arange(n_gates)
+    # A gate's value is live before each of the gates from the next one to its last reader.
+    born = np.bincount(gates[last_reader > gates] + 1, minlength=n_gates + 1)
+    read = np.bincount(last_reader[last_reader > gates] + 1, minlength=n_gates + 1)
+    n_live = np.cumsum(born - read)
+    ends = [0]
+    while n_gates - ends[-1] > size:
+        first, last = ends[-1] + (size + 1) // 2, ends[-1] + size
+        ends.append(last - int(np.argmin(n_live[first : last + 1][::-1])))
+    return [*ends[1:], n_gates] if n_gates else []
+
+
+def _assign_slots(last_reader: NDArray[np.int64], ends: list[int]) -> tuple[list[int], int]:
+    """slots and n_slots, as in Chunks. A place is free again after the last gate that reads it."""
+    n_gates = len(last_reader)
+    part = np.searchsorted(ends, np.arange(n_gates), side="right")
+    crosses = (part[last_reader] > part).tolist()
+    freed: list[list[int]] = [[] for _ in range(n_gates)]  # at each gate, the crossing signals that it reads last
+    slots, free, n_slots = [-1] * n_gates, [], 0
     for gate, reader in enumerate(last_reader.tolist()):
         free += [slots[source] for source in freed[gate]]
         if crosses[gate]:

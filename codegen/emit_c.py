@@ -9,8 +9,10 @@ of a limited size (see codegen.chunks). Together they are more than a first-leve
 called for several blocks in turn while it is there: as many as have 512 items.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
+from itertools import pairwise
+from types import MappingProxyType
 
 from codegen.chunks import cut
 from codegen.emit_items import emit_items
@@ -54,11 +56,15 @@ ANY = "any"
 
 _TERNARY_GATE = "TERNARY_{table:02X}({a}, {b}, {c})"
 
-# A circuit of up to WHOLE gates is one function, which the loops that call it take in: board steppers need that. Of more, a
-# function has CHUNK. For a random circuit of 44,000 gates on AVX-512, gcc 12 took 17, 20, 25 and 33 s in chunks of 100, 200,
-# 400 and 2,000 gates, and 512 items took 36, 35, 36 and 44 us; in one function it did not finish in 4 minutes. One of 1,550 took
-# 6.2 s at -O3 in one function and 2.7 s at -O1 in chunks, and was a tenth faster in chunks; at 300 there is no difference.
-WHOLE, CHUNK = 400, 200
+# Gates in a function: a circuit of no more is one, which the loops that call it take in: board steppers need that. For learned
+# circuits of 22,700, 26,500 and 56,500 gates on AVX-512, gcc 12 took as long in functions of 200, 300, 400 and 600, and 512
+# items of the first two 4 % less time in 400 than in 200, of the third the same. For a random circuit of 44,000 gates 400
+# took gcc a quarter longer than 200, and 2,000 two thirds; in one function it did not finish in 4 minutes.
+CHUNK = 400
+
+# Gates from one that reads an input to the next for which it stays in a register. Layers of learned gates whose outputs are
+# counted are bound by what they read: of 8,000 gates on MNIST 9,000 inputs are loaded instead of 13,300, which takes 3 % off.
+_NEAR = 20
 
 
 def widest_gate(isa: str) -> int:
@@ -82,7 +88,7 @@ def emit_c(
 
     isa: a key of LANES, or ANY; `c99` is plain uint64_t. inline: False leaves the gates in a function of their own that is
     called once a word, the published style. chunk: with inline, a netlist of more gates than this is printed as functions of
-    at most as many; by default CHUNK for a netlist of more than WHOLE. Gates may have widest_gate(isa) inputs.
+    at most as many. Gates may have widest_gate(isa) inputs.
 
     Defines NAME_eval(in, out, n_blocks) on the block layout of codegen.pack with NAME_lanes() words; for a netlist of nine
     inputs and one output NAME_steps and NAME_work_words (see stencil.c), NAME_pack and NAME_unpack (see cells.c); and with an
@@ -91,7 +97,7 @@ def emit_c(
     widest = widest_gate(isa)
     if netlist.arity.max(initial=0) > widest:
         raise ValueError(f"Expected gates of at most {widest} inputs for {isa}; call passes.lower on the netlist first.")
-    chunk = _chunk(netlist) if chunk is None else chunk
+    chunk = CHUNK if chunk is None else chunk
     tables = sorted(set(netlist.table[netlist.arity == 3].tolist()))
     parts = [
         prelude(isa, tables),
@@ -115,12 +121,7 @@ def emit_c(
 
 def waiting_signals(netlist: Netlist) -> int:
     """Places for signals that wait in memory, in the C of a netlist: each takes as many words of the stack as 512 items do."""
-    chunk = _chunk(netlist)
-    return cut(netlist, chunk).n_slots if netlist.n_gates > chunk else 0
-
-
-def _chunk(netlist: Netlist) -> int:
-    return CHUNK if netlist.n_gates > WHOLE else WHOLE
+    return cut(netlist, CHUNK).n_slots if netlist.n_gates > CHUNK else 0
 
 
 def emit_stencil(functions: str, isa: str, name: str = "gatebench") -> str:
@@ -177,14 +178,16 @@ def _statements(netlist: Netlist) -> list[str]:
 
 
 def _gate_statements(netlist: Netlist) -> list[str]:
-    lines = []
-    for gate, (table, fan_in, arity) in enumerate(
-        zip(netlist.table.tolist(), netlist.fan_in.tolist(), netlist.arity.tolist(), strict=True)
-    ):
-        operands = dict(zip("abc", (_signal(netlist, signal) for signal in fan_in[:arity]), strict=False))
-        expression = _TERNARY_GATE.format(table=table, **operands) if arity == 3 else OPERATORS[arity][table].format(**operands)
-        lines.append(f"const V v{gate} = {expression};")
-    return lines
+    return [_gate_statement(netlist, gate) for gate in range(netlist.n_gates)]
+
+
+def _gate_statement(netlist: Netlist, gate: int, kept: Mapping[tuple[int, int], str] = MappingProxyType({})) -> str:
+    """kept: by gate and signal, what to read in place of the signal."""
+    table, arity = int(netlist.table[gate]), int(netlist.arity[gate])
+    signals = netlist.fan_in[gate, :arity].tolist()
+    operands = dict(zip("abc", (kept.get((gate, signal)) or _signal(netlist, signal) for signal in signals), strict=False))
+    expression = _TERNARY_GATE.format(table=table, **operands) if arity == 3 else OPERATORS[arity][table].format(**operands)
+    return f"const V v{gate} = {expression};"
 
 
 def _output_statements(netlist: Netlist) -> list[str]:
@@ -216,16 +219,14 @@ def _chunked_blocks(netlist: Netlist, chunk: int) -> str:
     """NAME_blocks as calls of functions of at most `chunk` gates each; w holds the signals that pass between them."""
     chunks = cut(netlist, chunk)
     netlist, slots, n_slots = chunks.netlist, chunks.slots, chunks.n_slots
-    statements = _gate_statements(netlist)
     sources = (netlist.fan_in - netlist.n_inputs).tolist()  # of each gate, the gates it reads; below 0 what is none
     direct: list[str] = []  # outputs that are primary inputs
+    written: dict[int, list[str]] = {}  # by gate, outputs that are its value
     for signal, line in zip(netlist.outputs.tolist(), _output_statements(netlist), strict=True):
-        if signal < netlist.n_inputs:
-            direct.append(line)
-        else:
-            statements[signal - netlist.n_inputs] += f" {line}"
+        (direct if signal < netlist.n_inputs else written.setdefault(signal - netlist.n_inputs, [])).append(line)
     bodies = [direct] if direct else []
     for part in chunks:
+        kept, lines_before = _kept_inputs(netlist, part)
         lines = []
         loaded = set()
         for gate in part:
@@ -233,7 +234,9 @@ def _chunked_blocks(netlist: Netlist, chunk: int) -> str:
                 if 0 <= source < part.start and source not in loaded:
                     loaded.add(source)
                     lines.append(f"const V v{source} = w[{slots[source]}];")
-            lines.append(statements[gate] + (f" w[{slots[gate]}] = v{gate};" if slots[gate] >= 0 else ""))
+            lines += lines_before.get(gate, [])
+            waits = [f"w[{slots[gate]}] = v{gate};"] if slots[gate] >= 0 else []
+            lines.append(" ".join([_gate_statement(netlist, gate, kept), *written.get(gate, []), *waits]))
         bodies.append(lines)
     arguments = {"in": f"in + i * {netlist.n_inputs}", "w": "w[i]", "out": f"out + i * {netlist.n_outputs}"}
     functions, calls = [], []
@@ -246,6 +249,26 @@ def _chunked_blocks(netlist: Netlist, chunk: int) -> str:
     room = [f"V w[AT_ONCE][{n_slots}];"] if n_slots else []
     blocks = _function("static NOINLINE void NAME_blocks(const V *in, V *out, size_t n)", [*room, *calls])
     return "\n".join([_AT_ONCE, *functions, blocks])
+
+
+def _kept_inputs(netlist: Netlist, part: range) -> tuple[dict[tuple[int, int], str], dict[int, list[str]]]:
+    """Inputs that gates near each other read, which stay in a register between them: by gate and input, the variable to read
+    instead, and by gate, the lines before it that load variables."""
+    readers: dict[int, dict[int, None]] = {}
+    for gate in part:
+        for signal in netlist.fan_in[gate, : netlist.arity[gate]].tolist():
+            if signal < netlist.n_inputs:
+                readers.setdefault(signal, {})[gate] = None
+    kept: dict[tuple[int, int], str] = {}
+    lines: dict[int, list[str]] = {}
+    for signal, gates in readers.items():
+        for gate, following in pairwise(gates):
+            if following - gate <= _NEAR:
+                if (gate, signal) not in kept:
+                    kept[gate, signal] = name = f"i{signal}_{gate}"
+                    lines.setdefault(gate, []).append(f"V {name} = in[{signal}]; KEEP({name});")
+                kept[following, signal] = kept[gate, signal]
+    return kept, lines
 
 
 # What a chunk may take. Nothing else points to what it writes, so that the compiler need not store before it loads.
@@ -333,6 +356,13 @@ _SHIFTS = """\
 """
 
 _AT_ONCE = """\
+/* Keep a word in its register of 32: compilers would read it from memory in each instruction that takes it. */
+#if LANES == 8 && defined(__GNUC__) && defined(__AVX512F__)
+#define KEEP(word) __asm__("" : "+v"(word))
+#else
+#define KEEP(word) (void)(word)
+#endif
+
 /* Blocks that the same gates are evaluated for before the next ones are. */
 #define AT_ONCE (LANES < 8 ? 8 / LANES : 1)
 """

@@ -166,7 +166,6 @@ def quick_xla():
 @pytest.fixture
 def in_chunks(monkeypatch):
     """Small circuits are cut into functions as large ones are."""
-    monkeypatch.setattr("codegen.emit_c.WHOLE", 20)
     monkeypatch.setattr("codegen.emit_c.CHUNK", 7)
 
 

@@ -14,7 +14,7 @@ from strategies import all_foldings_netlist, all_tables_netlist, netlists
 
 from codegen import emit_numba
 from codegen.backends import BACKENDS, CompiledCircuit, compiler_flags, pipeline
-from codegen.emit_c import LANES, OPERATORS, WHOLE, count_operators, emit_c
+from codegen.emit_c import CHUNK, LANES, OPERATORS, count_operators, emit_c
 from codegen.emit_wasm import count_operations
 from codegen.equivalence import all_rows
 from codegen.netlist import Netlist
@@ -254,7 +254,7 @@ def netlist_of(n_gates):
 
 
 @pytest.mark.parametrize("compiler", [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)])
-@pytest.mark.parametrize("n_gates", [WHOLE, WHOLE + 1])
+@pytest.mark.parametrize("n_gates", [CHUNK, CHUNK + 1])
 def test_every_compiler_takes_the_flags_of_small_and_large_circuits(compiler, n_gates, monkeypatch):
     monkeypatch.setenv("CC", compiler)
     netlist = netlist_of(n_gates)
@@ -262,7 +262,7 @@ def test_every_compiler_takes_the_flags_of_small_and_large_circuits(compiler, n_
 
 
 @pytest.mark.skipif("__AVX__" not in find_compiler().macros, reason="needs registers with upper parts, those of AVX")
-@pytest.mark.parametrize("n_gates", [WHOLE, WHOLE + 1])
+@pytest.mark.parametrize("n_gates", [CHUNK, CHUNK + 1])
 def test_no_upper_parts_of_registers_are_left_in_use(n_gates, tmp_path):
     netlist, compiler = netlist_of(n_gates), find_compiler()
     (tmp_path / "circuit.c").write_text(emit_c(netlist, compiler.isa))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from strategies import all_tables_netlist, busy_stencil, netlists
 
 from codegen.backends import CompiledStencil
-from codegen.emit_c import CHUNK, LANES, WHOLE, emit_c
+from codegen.emit_c import CHUNK, LANES, emit_c
 from codegen.lower_readout import lower_answer
 from codegen.netlist import Netlist
 from codegen.pack import aligned_words, pack_items, unpack_items
@@ -97,7 +97,7 @@ def test_chunks_compile_without_a_warning(netlist, chunk):
 
 
 @pytest.mark.parametrize("isa", ["c99", "simd128", find_compiler().isa])
-@pytest.mark.parametrize("chunk", [3, WHOLE])
+@pytest.mark.parametrize("chunk", [3, CHUNK])
 @pytest.mark.parametrize("shift", [0, 1, 8])
 def test_arrays_may_begin_anywhere_and_only_the_outputs_are_written(isa, chunk, shift):
     """shift: bytes behind a multiple of 64, of the inputs and of the outputs. The last block is one of a few."""
@@ -136,7 +136,7 @@ def test_chunked_stencil_steps_boards_as_the_whole_one_does(torus):
     board = np.random.default_rng(0).random((20, 130)) < 0.4
     lowered, _ = run(busy_stencil(), OPTIMISE_TWO_INPUT)
     boards = []
-    for chunk in (4, WHOLE):
+    for chunk in (4, CHUNK):
         library = compile_library(emit_c(lowered, find_compiler().isa, chunk=chunk), ("-O1",), 60)
         stepper = CompiledStencil(ctypes.CDLL(str(library.path)), "gatebench").stepper(board, torus)
         stepper.run(3)
@@ -186,13 +186,13 @@ def test_small_circuits_and_the_published_style_are_one_function():
     assert "chunk" not in whole
     assert emit_c(netlist, "c99", chunk=30) == whole
     assert "chunk" not in emit_c(netlist, "c99", inline=False, chunk=10)
-    assert "chunk" not in emit_c(chain(WHOLE), "c99")
+    assert "chunk" not in emit_c(chain(CHUNK), "c99")
 
 
 def test_large_circuits_are_cut_without_being_asked():
-    sizes = gates_of_chunks(emit_c(chain(WHOLE + 1), "c99"))
+    sizes = gates_of_chunks(emit_c(chain(CHUNK + 1), "c99"))
     assert max(sizes) == CHUNK
-    assert sum(sizes) == WHOLE + 1
+    assert sum(sizes) == CHUNK + 1
 
 
 def test_chunks_of_no_gates_are_refused():
