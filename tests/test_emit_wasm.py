@@ -99,7 +99,7 @@ def test_gates_of_a_function_take_few_variables():
 
 
 def test_only_what_crosses_waits_in_memory():
-    """Two gates and one that reads both: of functions of at most two gates the first has one, which waits for each of four blocks."""
+    """Two gates and one that reads both, in functions of at most two: the first has one gate, which waits for four blocks."""
     netlist = Netlist.from_gates(2, [(XOR, (0, 1)), (AND, (0, 1)), (0b1110, (2, 3))], [4])
     ((waiting, _),) = WasmInstance(WasmModule(emit_wasm(netlist, 2))).arrays(1)
     ((nothing, _),) = WasmInstance(WasmModule(emit_wasm(netlist, 3))).arrays(1)
