@@ -52,7 +52,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         if (self.points is None) == (self.gates is None):
-            raise ValueError(f"Expected a budget in points or in gates, one of them; got {self.points} and {self.gates}.")
+            given = "neither points nor gates" if self.points is None else f"points={self.points:g} and gates={self.gates}"
+            raise ValueError(f"Expected one budget, such as prune={{points: 0.1}} or prune={{gates: 5000}}; got {given}.")
         if self.points is not None and not 0 <= self.points <= 100:
             raise ValueError(f"Expected a budget of 0 to 100 percentage points, got {self.points}.")
         if self.gates is not None and self.gates < 1:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from codegen.prune import Budget
 from methods import METHODS
 from methods.train import TrainConfig
 from tasks import TASKS
@@ -62,21 +63,10 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True)
-class PruneConfig:
-    """The learned circuit is pruned with data (codegen.prune), for points of accuracy that it may cost, or to so many gates."""
-
-    points: Annotated[float, Field(ge=0, le=100)] | None = None
-    gates: Annotated[int, Field(ge=1)] | None = None
-
-    def __post_init__(self) -> None:
-        if (self.points is None) == (self.gates is None):
-            given = "neither" if self.points is None else f"points={self.points:g} and gates={self.gates}"
-            raise ValueError(f"prune has {given}: expected one budget, such as prune={{points: 0.1}} or prune={{gates: 5000}}.")
-
-
-@dataclass(frozen=True)
 class JobConfig:
-    """A job's settings with their types and ranges; method and task are of the dataclasses that their registries name."""
+    """A job's settings with their types and ranges; method and task are of the dataclasses that their registries name.
+
+    prune: what the learned circuit is pruned for, with data (codegen.prune)."""
 
     seed: Annotated[int, Field(ge=0)]
     threads: Annotated[int, Field(ge=1)] | None
@@ -89,7 +79,7 @@ class JobConfig:
     train: TrainConfig
     limits: LimitsConfig
     force: Literal["train", "compile", "time"] | None
-    prune: PruneConfig | None = None
+    prune: Budget | None = None
 
 
 def check(config: dict[str, Any]) -> JobConfig:
@@ -119,10 +109,10 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 def _settings_at_fault(error: ValidationError, prefix: str = "") -> str:
     said = []
     for fault in error.errors():
-        if fault["type"] == "value_error":  # ours, which name the setting themselves
-            said.append(str(fault["ctx"]["error"]))
+        setting = prefix + ".".join(map(str, fault["loc"]))
+        if fault["type"] == "value_error":  # our own sentence
+            said.append(f"{setting}: {fault['ctx']['error']}")
         else:
-            setting = prefix + ".".join(map(str, fault["loc"]))
             said.append(f"{setting}={fault['input']}: {fault['msg'][0].lower()}{fault['msg'][1:]}.")
     return " ".join(said)
 

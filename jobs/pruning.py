@@ -12,7 +12,6 @@ from codegen.prune import Budget, Labelled, Pruned, prune
 from codegen.readout import to_binary
 from codegen.timing_lock import stand_aside
 from codegen.whole_file import write_whole
-from jobs.config import PruneConfig
 from jobs.events import Tell
 from jobs.training import CIRCUIT
 from reports.record import Pruning
@@ -23,7 +22,7 @@ _SUMMARY = "pruning.json"  # written last: where it is, the circuit beside it is
 
 
 def prune_stage(
-    config: PruneConfig, task: Task, circuit: Circuit, seed: int, folder: Path, redo: bool, tell: Tell
+    budget: Budget, task: Task, circuit: Circuit, seed: int, folder: Path, redo: bool, tell: Tell
 ) -> tuple[Circuit, Pruning]:
     """The pruned circuit and what was done, in the job's folder: read if they are there, else made. Networks are pruned with the
     task's training and validation items; those of the test are only scored."""
@@ -42,7 +41,6 @@ def prune_stage(
         return Labelled(circuit.bits(split.raw), answers)
 
     start = time.perf_counter()
-    budget = Budget(config.points, config.gates)
     pruned = prune(circuit, labelled(task.train), labelled(task.validation), budget, seed, between)
     said = _said(pruned, task, circuit, time.perf_counter() - start)
     pruned.circuit.save(folder / CIRCUIT)

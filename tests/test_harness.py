@@ -492,10 +492,13 @@ def test_an_exact_circuit_of_all_rows_stays_exact(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["prune={points: 0.1, gates: 5}"], "prune has points=0.1 and gates=5: expected one budget"),
-        (["prune={}"], "prune has neither: expected one budget"),
-        (["prune={points: -1}"], "prune.points=-1: input should be greater than or equal to 0."),
-        (["prune={gates: 0}"], "prune.gates=0: input should be greater than or equal to 1."),
+        (
+            ["prune={points: 0.1, gates: 5}"],
+            "prune: Expected one budget, such as prune={points: 0.1} or prune={gates: 5000}; got points=0.1 and gates=5",
+        ),
+        (["prune={}"], "got neither points nor gates"),
+        (["prune={points: -1}"], "prune: Expected a budget of 0 to 100 percentage points, got -1"),
+        (["prune={gates: 0}"], "prune: Expected a budget of at least one gate, got 0."),
         (["prune={gates: 2.5}"], "prune.gates=2.5"),
         (["prune={gate: 5}"], "prune"),
         (["prune={points: 1}", "method=mlp", "task=digits"], "prune is for circuits of gates, and method=mlp has none."),
