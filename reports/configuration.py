@@ -20,6 +20,8 @@ OF_RESULT = (*OF_CIRCUIT, "threads")
 ASKED = ("task.name", "task.function", "task.inputs", "task.outputs", "task.function_seed", "task.rule")
 # Settings of wirings that older records lack, with the values that do what was done then.
 _AS_BEFORE = {"method.candidates": "1", "method.choice_temperature": "1.0"}
+# Settings with parts of their own, which older records lack: null is the same as none.
+_OPTIONAL = ("task.distort",)
 # conf/task has ${seed} for it, so that it is another for each seed unless it was chosen.
 _SEED_OF_SPLIT = "task.split_seed"
 _AS_SEED = "seed"
@@ -37,6 +39,8 @@ def settings(record: Record, parts: Iterable[str] = OF_RESULT) -> Settings:
             _flatten(record.config[part], part, found)
     if "method.wiring" in found:
         found |= {name: value for name, value in _AS_BEFORE.items() if name not in found}
+    for name in _OPTIONAL:
+        found.pop(name, None)
     if found.get(_SEED_OF_SPLIT) == str(record.seed) and _SEED_OF_SPLIT not in record.choices:
         found[_SEED_OF_SPLIT] = _AS_SEED
     return found
@@ -66,8 +70,8 @@ def _n_apart(configurations: Sequence[Settings], names: Sequence[str]) -> int:
 
 
 def said(names: Iterable[str], of: Settings) -> str:
-    """These settings as on the command line, without the group's name. What does not prune does not say so."""
-    return " ".join(f"{name.rsplit('.', 1)[-1]}={of.get(name, '')}" for name in names if name != PRUNE or name in of)
+    """These settings as on the command line, without the group's name. What does not prune has none for it."""
+    return " ".join(f"{name.rsplit('.', 1)[-1]}={of[name]}" for name in names if name in of)
 
 
 def _flatten(value: Any, name: str, into: Settings) -> None:
