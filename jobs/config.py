@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from codegen.prune import Budget
+from codegen.budget import Budget
 from methods import METHODS
 from methods.train import TrainConfig
 from tasks import TASKS

@@ -21,7 +21,7 @@ from codegen.backends import Executable
 from codegen.circuit import Circuit
 from codegen.measure import WrongOutputError, pinned
 from codegen.netlist import Netlist
-from codegen.passes import OPTIMISE_TWO_INPUT, run
+from codegen.passes import OPTIMISE_TWO_INPUT, lut_count, run
 from codegen.timing_lock import BusyMachineError, stand_aside
 from codegen.whole_file import write_whole
 from jobs.config import JobConfig, TimingConfig, check
@@ -199,7 +199,8 @@ def _pruned(
 
 def _size(circuit: Circuit, whole: Netlist) -> Size:
     """whole: the circuit with its readout as gates."""
-    return Size(*(run(netlist, OPTIMISE_TWO_INPUT)[0].n_gates for netlist in (circuit.netlist, whole)))
+    logic, counted = (run(netlist, OPTIMISE_TWO_INPUT)[0].n_gates for netlist in (circuit.netlist, whole))
+    return Size(logic, counted, lut_count(circuit.netlist, 4), lut_count(circuit.netlist, 6))
 
 
 def _forms(

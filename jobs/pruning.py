@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from codegen.budget import Budget
 from codegen.circuit import Circuit
-from codegen.prune import Budget, Labelled, Pruned, prune
+from codegen.prune import Labelled, Pruned, prune
 from codegen.readout import to_binary
 from codegen.timing_lock import stand_aside
 from codegen.whole_file import write_whole

@@ -4,21 +4,26 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Literal, get_args
 
-from reports.record import Record, Training
+from reports.record import Record, Size, Training
 from reports.statistics import undominated
 
 Direction = Literal["maximize", "minimize"]
 _GATES = "gates"
-OBJECTIVES = (_GATES, *(one.name for one in fields(Training) if {int, float} & {one.type, *get_args(one.type)}))
+OBJECTIVES = (
+    _GATES,
+    *(one.name for kind in (Training, Size) for one in fields(kind) if {int, float} & {one.type, *get_args(one.type)}),
+)
 
 
 def objectives(record: Record, names: Sequence[str]) -> list[float] | None:
-    """The numbers that a search is to improve, of OBJECTIVES: gates, of the circuit as compiled, and fields of Training.
+    """The numbers that a search is to improve, of OBJECTIVES: gates, of the circuit as compiled, and fields of Training and Size.
 
     None for a job that has not all of them, which counts as failed.
     """
     gates = [row.gates for row in record.rows if row.gates is not None]
-    known = {**(asdict(record.training) if record.training else {}), _GATES: min(gates, default=None)}
+    known = {_GATES: min(gates, default=None)}
+    for part in (record.training, record.size):
+        known |= asdict(part) if part else {}
     known |= {"hard_accuracy": record.hard_accuracy, "gap": record.gap}  # of the circuit that runs
     found = [known.get(name) for name in names]
     return None if record.status != "ok" or None in found else [float(one) for one in found if one is not None]

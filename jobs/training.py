@@ -12,7 +12,6 @@ from safetensors.numpy import load_file, save
 
 from codegen.circuit import Circuit
 from codegen.encoder import Encoder
-from codegen.passes import lut_count
 from codegen.timing_lock import stand_aside
 from codegen.whole_file import write_whole
 from jobs.config import JobConfig, n_threads
@@ -236,8 +235,6 @@ def _summary(
         entropy=best.entropy,
         gate_evaluations_per_second=steps_per_second * network.n_gates * batch if steps_per_second else None,
         gate_types=gate_types(network, trained.best_tables),
-        luts4=lut_count(circuit.netlist, 4),
-        luts6=lut_count(circuit.netlist, 6),
     )
 
 

@@ -36,8 +36,8 @@ def job_tables(record: Record) -> list[Table]:
             facts.add_row("gates", textwrap.fill(gates, _FACT_COLUMNS))
             if record.size is not None:
                 facts.add_row("circuit", f"{record.size.logic} gates of two inputs, {record.size.whole} with the readout")
-            if training.luts4 is not None:
-                facts.add_row("luts", f"{training.luts4} of four inputs, {training.luts6} of six")
+                if record.size.luts4 is not None:
+                    facts.add_row("luts", f"{record.size.luts4} of four inputs, {record.size.luts6} of six")
         facts.add_row("parameters", str(training.parameters))
         tables.append(facts)
     if record.rows:

@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 5
-_READABLE = (3, 4, 5)  # a record of an earlier one only lacks fields that may be empty
+SCHEMA = 6
+_READABLE = range(
+    3, SCHEMA + 1
+)  # a record of an earlier one lacks fields that may be empty, and has look-up tables with the training
 FILE = "record.json"
 
 
@@ -24,9 +26,8 @@ class Training:
     by it, loss, undecided and entropy (see methods.readings) are of the evaluation whose network was kept. steps_to_exact,
     seconds_to_exact: until the first evaluation of the unbroken exact run that the training ended in, None if it never was.
     first_gradient, last_gradient: norms of the gradient to the first and last layer's parameters at the first evaluation.
-    gate_types: for each layer, how many gates are of which kind. luts4, luts6: look-up tables of four and six inputs that cover
-    the circuit without its readout. What is said of gates and of what they are discretised to is None for an ordinary network,
-    which has none.
+    gate_types: for each layer, how many gates are of which kind. What is said of gates and of what they are discretised to is
+    None for an ordinary network, which has none.
     """
 
     engine: str
@@ -50,8 +51,6 @@ class Training:
     entropy: float | None = None
     gate_evaluations_per_second: float | None = None
     gate_types: list[dict[str, int]] = field(default_factory=list)
-    luts4: int | None = None
-    luts6: int | None = None
 
 
 @dataclass
@@ -79,10 +78,13 @@ class Pruning:
 @dataclass
 class Size:
     """Gates of two inputs that are left of the circuit that runs, optimised, for what has no others. logic: without its readout.
-    whole: with it: the counting of a class's votes and the comparison of counts."""
+    whole: with it: the counting of a class's votes and the comparison of counts. luts4, luts6: look-up tables of four and six
+    inputs that cover the circuit without its readout."""
 
     logic: int
     whole: int
+    luts4: int | None = None
+    luts6: int | None = None
 
 
 @dataclass
@@ -226,23 +228,21 @@ class Record:
         if schema not in _READABLE:
             newer = isinstance(schema, int) and schema > SCHEMA
             advice = "Update Gatebench." if newer else "Run the job again."
-            raise RecordError(f"{path} has record schema {schema!r}; this release reads {_said(_READABLE)}. {advice}")
+            raise RecordError(f"{path} has record schema {schema!r}; this release reads {_READABLE[0]} to {SCHEMA}. {advice}")
         try:
             training = data.pop("training")
             rows = data.pop("rows")
             conditions = data.pop("conditions", None)
             pruning = data.pop("pruning", None)
+            size = data.pop("size", None)
+            luts = {name: training.pop(name) for name in ("luts4", "luts6") if name in (training or {})}
             data["schema"] = SCHEMA
             data["pruning"] = Pruning(**pruning) if pruning else None
-            data["size"] = Size(**data["size"]) if data.get("size") else None
+            data["size"] = Size(**{**luts, **size}) if size else None
             data["conditions"] = Conditions(**conditions) if conditions else None
             return cls(training=Training(**training) if training else None, rows=[Row(**row) for row in rows], **data)
         except (TypeError, KeyError) as error:
             raise RecordError(f"{path} is no complete record: {error}. Run the job again.") from error
-
-
-def _said(versions: tuple[int, ...]) -> str:
-    return " and ".join(map(str, versions))
 
 
 def read_all(runs: Path) -> Iterator[Record | RecordError]:

@@ -50,8 +50,8 @@ def test_the_main_job_ends_ok_exact_and_leaves_its_files(finished_job):
     assert record.status == "ok"
     assert record.training.hard_accuracy == 1.0
     assert record.training.seconds_to_exact > 0
-    assert 1 < record.training.luts6 <= record.training.luts4 < record.training.gates_learned
-    assert f"{record.training.luts4} of four inputs, {record.training.luts6} of six" in done.stdout
+    assert 1 < record.size.luts6 <= record.size.luts4 < record.training.gates_learned
+    assert f"{record.size.luts4} of four inputs, {record.size.luts6} of six" in done.stdout
     files = {path.name for path in folder.iterdir()}
     assert {"record.json", "config.yaml", "circuit.safetensors", "curve.csv", "log.txt", "c.c", "c-naive.c"} <= files
     assert "checkpoint.safetensors" not in files

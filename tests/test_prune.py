@@ -6,12 +6,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import netlists
 
+from codegen.budget import Budget
 from codegen.circuit import Circuit
 from codegen.encoder import Encoder
 from codegen.equivalence import all_rows
 from codegen.lower_readout import lowered
 from codegen.netlist import Netlist
-from codegen.prune import Budget, Labelled, gate_count, prune
+from codegen.prune import Labelled, gate_count, prune
 from codegen.readout import GroupSum, Majority
 from codegen.simulate import simulate
 from codegen.stand_ins import CONSTANT, StandIns, equal_signals, near_signals, substituted, tapped
