@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from reports.record import Record, Size, Training
 from reports.statistics import undominated
@@ -21,7 +21,7 @@ def objectives(record: Record, names: Sequence[str]) -> list[float] | None:
     None for a job that has not all of them, which counts as failed.
     """
     gates = [row.gates for row in record.rows if row.gates is not None]
-    known = {_GATES: min(gates, default=None)}
+    known: dict[str, Any] = {_GATES: min(gates, default=None)}
     for part in (record.training, record.size):
         known |= asdict(part) if part else {}
     known |= {"hard_accuracy": record.hard_accuracy, "gap": record.gap}  # of the circuit that runs
