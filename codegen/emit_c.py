@@ -9,10 +9,9 @@ of a limited size (see codegen.chunks). Together they are more than a first-leve
 called for several blocks in turn while it is there: as many as have 512 items.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.resources import files
 from itertools import pairwise
-from types import MappingProxyType
 
 from codegen.chunks import cut
 from codegen.emit_items import emit_items
@@ -88,7 +87,7 @@ def emit_c(
 
     isa: a key of LANES, or ANY; `c99` is plain uint64_t. inline: False leaves the gates in a function of their own that is
     called once a word, the published style. chunk: with inline, a netlist of more gates than this is printed as functions of
-    at most as many. Gates may have widest_gate(isa) inputs.
+    at most as many, by default CHUNK. Gates may have widest_gate(isa) inputs.
 
     Defines NAME_eval(in, out, n_blocks) on the block layout of codegen.pack with NAME_lanes() words; for a netlist of nine
     inputs and one output NAME_steps and NAME_work_words (see stencil.c), NAME_pack and NAME_unpack (see cells.c); and with an
@@ -178,10 +177,10 @@ def _statements(netlist: Netlist) -> list[str]:
 
 
 def _gate_statements(netlist: Netlist) -> list[str]:
-    return [_gate_statement(netlist, gate) for gate in range(netlist.n_gates)]
+    return [_gate_statement(netlist, gate, {}) for gate in range(netlist.n_gates)]
 
 
-def _gate_statement(netlist: Netlist, gate: int, kept: Mapping[tuple[int, int], str] = MappingProxyType({})) -> str:
+def _gate_statement(netlist: Netlist, gate: int, kept: dict[tuple[int, int], str]) -> str:
     """kept: by gate and signal, what to read in place of the signal."""
     table, arity = int(netlist.table[gate]), int(netlist.arity[gate])
     signals = netlist.fan_in[gate, :arity].tolist()
@@ -248,7 +247,7 @@ def _chunked_blocks(netlist: Netlist, chunk: int) -> str:
         calls.append(f"for (size_t i = 0; i < n; i++) NAME_chunk{number}({', '.join(arguments[name] for name in used)});")
     room = [f"V w[AT_ONCE][{n_slots}];"] if n_slots else []
     blocks = _function("static NOINLINE void NAME_blocks(const V *in, V *out, size_t n)", [*room, *calls])
-    return "\n".join([_AT_ONCE, *functions, blocks])
+    return "\n".join([_KEEP, _AT_ONCE, *functions, blocks])
 
 
 def _kept_inputs(netlist: Netlist, part: range) -> tuple[dict[tuple[int, int], str], dict[int, list[str]]]:
@@ -355,14 +354,16 @@ _SHIFTS = """\
 #endif
 """
 
-_AT_ONCE = """\
+_KEEP = """\
 /* Keep a word in its register of 32: compilers would read it from memory in each instruction that takes it. */
 #if LANES == 8 && defined(__GNUC__) && defined(__AVX512F__)
 #define KEEP(word) __asm__("" : "+v"(word))
 #else
 #define KEEP(word) (void)(word)
 #endif
+"""
 
+_AT_ONCE = """\
 /* Blocks that the same gates are evaluated for before the next ones are. */
 #define AT_ONCE (LANES < 8 ? 8 / LANES : 1)
 """

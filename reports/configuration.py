@@ -70,7 +70,7 @@ def _n_apart(configurations: Sequence[Settings], names: Sequence[str]) -> int:
 
 
 def said(names: Iterable[str], of: Settings) -> str:
-    """These settings as on the command line, without the group's name. What does not prune has none for it."""
+    """These settings as on the command line, without the group's name; those that it has."""
     return " ".join(f"{name.rsplit('.', 1)[-1]}={of[name]}" for name in names if name in of)
 
 

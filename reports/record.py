@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = 6
-_READABLE = range(
-    3, SCHEMA + 1
-)  # a record of an earlier one lacks fields that may be empty, and has look-up tables with the training
+# A record of an earlier one lacks fields that may be empty, and has the learned circuit's look-up tables with its training.
+_READABLE = range(3, SCHEMA + 1)
 FILE = "record.json"
 
 
@@ -236,6 +235,8 @@ class Record:
             pruning = data.pop("pruning", None)
             size = data.pop("size", None)
             luts = {name: training.pop(name) for name in ("luts4", "luts6") if name in (training or {})}
+            if pruning:  # another circuit's than the one that runs
+                luts = {}
             data["schema"] = SCHEMA
             data["pruning"] = Pruning(**pruning) if pruning else None
             data["size"] = Size(**{**luts, **size}) if size else None

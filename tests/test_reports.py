@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import back_ends
 import numpy as np
@@ -15,7 +15,7 @@ from PIL import Image
 
 from reports.life import Shape, opening
 from reports.publish import PUBLISHED, publish
-from reports.record import COLUMNS, FILE, SCHEMA, Record, RecordError, Row, Size, Training, read_all, tidy
+from reports.record import COLUMNS, FILE, SCHEMA, Pruning, Record, RecordError, Row, Size, Training, read_all, tidy
 from reports.text import figure, percent, quantity
 from tests.conftest import ROOT, run_reports
 
@@ -54,6 +54,9 @@ def test_look_up_tables_are_found_where_older_records_have_them(tmp_path):
     data["schema"] = 5
     (tmp_path / FILE).write_text(json.dumps(data))
     assert Record.read(tmp_path / FILE) == record
+    pruning = Pruning("0.1 points", True, None, 20, 15, 0.96, 0.96, 1.0, 0.97, 0.97, 1.0, [])
+    (tmp_path / FILE).write_text(json.dumps({**data, "pruning": asdict(pruning)}))
+    assert Record.read(tmp_path / FILE) == replace(record, pruning=pruning, size=Size(10, 20))
     del data["size"]
     (tmp_path / FILE).write_text(json.dumps(data))
     assert Record.read(tmp_path / FILE) == replace(record, size=None)
