@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.netlist import Netlist
-from codegen.schedule import reordered, schedule
+from codegen.schedule import last_readers, reordered, schedule
+from codegen.two_address import two_address
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,21 +35,11 @@ def cut(netlist: Netlist, size: int) -> Chunks:
     """Parts of at most `size` gates, and, but for the last, of half as many at least. Raises ValueError for parts of none."""
     if size < 1:
         raise ValueError(f"Expected chunks of at least one gate, got {size}.")
-    netlist = reordered(netlist, schedule(netlist))
-    last_reader = _last_readers(netlist)
+    netlist = two_address(reordered(netlist, schedule(netlist)))
+    last_reader = last_readers(netlist)
     ends = _ends(last_reader, size)
     slots, n_slots = _assign_slots(last_reader, ends)
     return Chunks(netlist, ends, slots, n_slots)
-
-
-def _last_readers(netlist: Netlist) -> NDArray[np.int64]:
-    """The last gate that reads each gate; the gate itself if none does."""
-    gates = np.arange(netlist.n_gates)
-    last_reader = gates.copy()
-    for position in range(netlist.fan_in.shape[1]):
-        reads = netlist.fan_in[:, position] >= netlist.n_inputs
-        np.maximum.at(last_reader, netlist.fan_in[reads, position] - netlist.n_inputs, gates[reads])
-    return last_reader
 
 
 def _ends(last_reader: NDArray[np.int64], size: int) -> list[int]:

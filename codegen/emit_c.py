@@ -9,11 +9,12 @@ of a limited size (see codegen.chunks). Together they are more than a first-leve
 called for several blocks in turn while it is there: as many as have 512 items.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from itertools import pairwise
 
-from codegen.chunks import cut
+from codegen.chunks import Chunks, cut
 from codegen.emit_items import emit_items
 from codegen.encoder import Encoder
 from codegen.netlist import Netlist
@@ -65,6 +66,14 @@ CHUNK = 400
 # counted are bound by what they read: of 8,000 gates on MNIST 9,000 inputs are loaded instead of 13,300, which takes 3 % off.
 _NEAR = 20
 
+# Words that an instruction of AVX-512 reaches from a pointer with an offset of one byte, which counts words of its 64 bytes. The
+# code comes from a second-level cache, as the words do: shorter instructions take 2 to 7 % off the time of learned circuits.
+_WINDOW = 256
+# Pointers that a chunk may have to windows of an array, each for at least so many of its reads and writes: there are 16 registers
+# for pointers, and setting one up takes as many bytes as two instructions save.
+_POINTERS = 5
+_OFTEN = 4
+
 
 def widest_gate(isa: str) -> int:
     """Inputs of the widest gates that the instruction set has an instruction for, of each function: AVX-512 has ternary logic.
@@ -97,10 +106,12 @@ def emit_c(
     if netlist.arity.max(initial=0) > widest:
         raise ValueError(f"Expected gates of at most {widest} inputs for {isa}; call passes.lower on the netlist first.")
     chunk = CHUNK if chunk is None else chunk
-    tables = sorted(set(netlist.table[netlist.arity == 3].tolist()))
+    chunks = cut(netlist, chunk) if inline and netlist.n_gates > chunk else None
+    printed = [netlist] if chunks is None else [netlist, chunks.netlist]
+    tables = sorted({table for one in printed for table in one.table[one.arity == 3].tolist()})
     parts = [
         prelude(isa, tables),
-        _chunked_blocks(netlist, chunk) if inline and netlist.n_gates > chunk else _block(netlist, inline) + _ONE_BLOCK,
+        _block(netlist, inline) + _ONE_BLOCK if chunks is None else _chunked_blocks(chunks),
         _EVAL.replace("N_IN", str(netlist.n_inputs)).replace("N_OUT", str(netlist.n_outputs)),
     ]
     if is_stencil(netlist) or encoder is not None:
@@ -177,14 +188,13 @@ def _statements(netlist: Netlist) -> list[str]:
 
 
 def _gate_statements(netlist: Netlist) -> list[str]:
-    return [_gate_statement(netlist, gate, {}) for gate in range(netlist.n_gates)]
+    return [_gate_statement(netlist, gate, lambda signal: _signal(netlist, signal)) for gate in range(netlist.n_gates)]
 
 
-def _gate_statement(netlist: Netlist, gate: int, kept: dict[tuple[int, int], str]) -> str:
-    """kept: by gate and signal, what to read in place of the signal."""
+def _gate_statement(netlist: Netlist, gate: int, name_of: Callable[[int], str]) -> str:
+    """name_of: what to read for a signal."""
     table, arity = int(netlist.table[gate]), int(netlist.arity[gate])
-    signals = netlist.fan_in[gate, :arity].tolist()
-    operands = dict(zip("abc", (kept.get((gate, signal)) or _signal(netlist, signal) for signal in signals), strict=False))
+    operands = dict(zip("abc", map(name_of, netlist.fan_in[gate, :arity].tolist()), strict=False))
     expression = _TERNARY_GATE.format(table=table, **operands) if arity == 3 else OPERATORS[arity][table].format(**operands)
     return f"const V v{gate} = {expression};"
 
@@ -214,34 +224,20 @@ def _function(prototype: str, lines: list[str]) -> str:
     return f"{prototype} {{\n{body}\n}}\n"
 
 
-def _chunked_blocks(netlist: Netlist, chunk: int) -> str:
-    """NAME_blocks as calls of functions of at most `chunk` gates each; w holds the signals that pass between them."""
-    chunks = cut(netlist, chunk)
-    netlist, slots, n_slots = chunks.netlist, chunks.slots, chunks.n_slots
-    sources = (netlist.fan_in - netlist.n_inputs).tolist()  # of each gate, the gates it reads; below 0 what is none
+def _chunked_blocks(chunks: Chunks) -> str:
+    """NAME_blocks as calls of a function for each part; w holds the signals that pass between them."""
+    netlist, n_slots = chunks.netlist, chunks.n_slots
     direct: list[str] = []  # outputs that are primary inputs
     written: dict[int, list[str]] = {}  # by gate, outputs that are its value
     for signal, line in zip(netlist.outputs.tolist(), _output_statements(netlist), strict=True):
         (direct if signal < netlist.n_inputs else written.setdefault(signal - netlist.n_inputs, [])).append(line)
     bodies = [direct] if direct else []
-    for part in chunks:
-        kept, lines_before = _kept_inputs(netlist, part)
-        lines = []
-        loaded = set()
-        for gate in part:
-            for source in sources[gate]:
-                if 0 <= source < part.start and source not in loaded:
-                    loaded.add(source)
-                    lines.append(f"const V v{source} = w[{slots[source]}];")
-            lines += lines_before.get(gate, [])
-            waits = [f"w[{slots[gate]}] = v{gate};"] if slots[gate] >= 0 else []
-            lines.append(" ".join([_gate_statement(netlist, gate, kept), *written.get(gate, []), *waits]))
-        bodies.append(lines)
+    bodies += [_part_statements(chunks, part, written) for part in chunks]
     arguments = {"in": f"in + i * {netlist.n_inputs}", "w": "w[i]", "out": f"out + i * {netlist.n_outputs}"}
     functions, calls = [], []
     for number, lines in enumerate(bodies):
         # Only what the function uses: compilers warn of the rest.
-        used = [name for name in _PARAMETERS if any(f"{name}[" in line for line in lines)]
+        used = [name for name in _PARAMETERS if any(f"{name}[" in line or f"{name} +" in line for line in lines)]
         parameters = ", ".join(_PARAMETERS[name] for name in used)
         functions.append(_function(f"static NOINLINE void NAME_chunk{number}({parameters})", lines))
         calls.append(f"for (size_t i = 0; i < n; i++) NAME_chunk{number}({', '.join(arguments[name] for name in used)});")
@@ -250,7 +246,35 @@ def _chunked_blocks(netlist: Netlist, chunk: int) -> str:
     return "\n".join([_KEEP, _AT_ONCE, *functions, blocks])
 
 
-def _kept_inputs(netlist: Netlist, part: range) -> tuple[dict[tuple[int, int], str], dict[int, list[str]]]:
+def _part_statements(chunks: Chunks, part: range, written: dict[int, list[str]]) -> list[str]:
+    """written: by gate, the outputs that are its value."""
+    netlist, slots = chunks.netlist, chunks.slots
+    reads = {gate: netlist.fan_in[gate, : netlist.arity[gate]].tolist() for gate in part}
+    inputs = _Words("in", "const V", (signal for signals in reads.values() for signal in signals if signal < netlist.n_inputs))
+    before = dict.fromkeys(
+        signal for signals in reads.values() for signal in signals if 0 <= signal - netlist.n_inputs < part.start
+    )
+    waiting = [slots[signal - netlist.n_inputs] for signal in before]
+    waits = _Words("w", "V", [*waiting, *(slots[gate] for gate in part if slots[gate] >= 0)])
+    kept, lines_before = _kept_inputs(netlist, part, inputs)
+    lines = [*inputs.pointers, *waits.pointers]
+    loaded = set()
+    for gate in part:
+        for signal in reads[gate]:
+            if signal in before and signal not in loaded:
+                loaded.add(signal)
+                lines.append(f"const V {_signal(netlist, signal)} = {waits[slots[signal - netlist.n_inputs]]};")
+        lines += lines_before.get(gate, [])
+
+        def name_of(signal: int, gate: int = gate) -> str:
+            return kept.get((gate, signal)) or (inputs[signal] if signal < netlist.n_inputs else _signal(netlist, signal))
+
+        stored = [f"{waits[slots[gate]]} = v{gate};"] if slots[gate] >= 0 else []
+        lines.append(" ".join([_gate_statement(netlist, gate, name_of), *written.get(gate, []), *stored]))
+    return lines
+
+
+def _kept_inputs(netlist: Netlist, part: range, inputs: "_Words") -> tuple[dict[tuple[int, int], str], dict[int, list[str]]]:
     """Inputs that gates near each other read, which stay in a register between them: by gate and input, the variable to read
     instead, and by gate, the lines before it that load variables."""
     readers: dict[int, dict[int, None]] = {}
@@ -265,9 +289,38 @@ def _kept_inputs(netlist: Netlist, part: range) -> tuple[dict[tuple[int, int], s
             if following - gate <= _NEAR:
                 if (gate, signal) not in kept:
                     kept[gate, signal] = name = f"i{signal}_{gate}"
-                    lines.setdefault(gate, []).append(f"V {name} = in[{signal}]; KEEP({name});")
+                    lines.setdefault(gate, []).append(f"V {name} = {inputs[signal]}; KEEP({name});")
                 kept[following, signal] = kept[gate, signal]
     return kept, lines
+
+
+class _Words:
+    """How a chunk's function names the words of an array. Those of a window that it often takes words of are read relative to a
+    pointer to the window's middle, because an instruction has one byte for a word that is near a pointer and four for others.
+
+    pointers: lines that declare them, before the first name.
+    """
+
+    def __init__(self, array: str, kind: str, places: Iterable[int]) -> None:
+        """array: its name; kind: of its words; places: those that are taken, each as often as it is."""
+        self._array = array
+        often = Counter(map(_window, places)).most_common(_POINTERS)
+        self._windows = {window for window, n in often if window > 0 and n >= _OFTEN}
+        self.pointers = [
+            f"{kind} *RESTRICT {array}{window} = {array} + {window * _WINDOW}; POINT({array}{window});"
+            for window in sorted(self._windows)
+        ]
+
+    def __getitem__(self, place: int) -> str:
+        window = _window(place)
+        if window in self._windows:
+            return f"{self._array}{window}[{place - window * _WINDOW}]"
+        return f"{self._array}[{place}]"
+
+
+def _window(place: int) -> int:
+    """The window whose middle is nearest; the first half of an array is that around its beginning."""
+    return (place + _WINDOW // 2) // _WINDOW
 
 
 # What a chunk may take. Nothing else points to what it writes, so that the compiler need not store before it loads.
@@ -336,7 +389,8 @@ typedef uint64_t V;
 """
 
 _IF_TERNARY = """\
-/* Functions of three words, by their tables: bit 4c + 2b + a is the value where a, b and c are the words' bits. */
+/* Functions of three words, by their tables: bit 4c + 2b + a is the value where a, b and c are the words' bits. The instruction's
+   result takes the place of c. */
 #if LANES == 8 && defined(__AVX512F__)
 #include <immintrin.h>
 #define TERNARY(a, b, c, table) ((V)_mm512_ternarylogic_epi64((__m512i)(a), (__m512i)(b), (__m512i)(c), table))
@@ -358,8 +412,11 @@ _KEEP = """\
 /* Keep a word in its register of 32: compilers would read it from memory in each instruction that takes it. */
 #if LANES == 8 && defined(__GNUC__) && defined(__AVX512F__)
 #define KEEP(word) __asm__("" : "+v"(word))
+/* And use a pointer as it is: compilers would count from the array's beginning, which takes longer instructions. */
+#define POINT(pointer) __asm__("" : "+r"(pointer))
 #else
 #define KEEP(word) (void)(word)
+#define POINT(pointer) (void)(pointer)
 #endif
 """
 

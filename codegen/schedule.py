@@ -54,6 +54,16 @@ def reordered(netlist: Netlist, order: NDArray[np.integer[Any]]) -> Netlist:
     )
 
 
+def last_readers(netlist: Netlist) -> NDArray[np.int64]:
+    """int64 (gate,): the last gate that reads each gate; the gate itself if none does."""
+    gates = np.arange(netlist.n_gates)
+    last = gates.copy()
+    for position in range(netlist.fan_in.shape[1]):
+        reads = netlist.fan_in[:, position] >= netlist.n_inputs
+        np.maximum.at(last, netlist.fan_in[reads, position] - netlist.n_inputs, gates[reads])
+    return last
+
+
 @njit(cache=True)
 def _schedule(
     n_inputs: int,

@@ -119,6 +119,24 @@ def test_arrays_may_begin_anywhere_and_only_the_outputs_are_written(isa, chunk, 
         assert (out[-8:] == 0xA5).all()
 
 
+@pytest.mark.parametrize("isa", ["c99", "any", find_compiler().isa])
+def test_words_far_from_an_arrays_beginning_are_read_relative_to_a_pointer(isa):
+    """2,000 inputs, of which some windows are often read and some seldom, and many signals that wait between chunks."""
+    rng, n = np.random.default_rng(0), 2000
+    often = rng.integers(n, size=1500)
+    often[often // 256 % 2 == 1] //= 2
+    gates = [(XOR, (int(often[gate]), int(rng.integers(n)) if gate % 40 == 0 else n - 1)) for gate in range(1500)]
+    for layer in range(2):
+        gates += [(XOR, tuple(n + 1500 * layer + int(gate) for gate in pair)) for pair in rng.integers(1500, size=(1500, 2))]
+    netlist = Netlist.from_gates(n, gates, n + 3000 + np.arange(1500))
+    source = emit_c(netlist, isa, chunk=50)
+    assert {array for array, _ in re.findall(r"POINT\((in|w)(\d+)\)", source)} == {"in", "w"}
+    lanes = find_compiler().isa if isa == "any" else isa
+    bits = drawn_bits(netlist)
+    found = evaluated(source, ("-O1", "-Wall", "-Wextra", "-Werror"), netlist, lanes, bits)
+    np.testing.assert_array_equal(found, simulate(netlist, bits))
+
+
 def test_classes_of_a_chunked_circuit_are_the_readouts():
     rng = np.random.default_rng(0)
     gates = [
