@@ -55,10 +55,14 @@ def newest_by_seed(records: Iterable[Record]) -> dict[int, Record]:
 
 def distinguishing(configurations: Sequence[Settings], known: Sequence[str] = ()) -> list[str]:
     """Names of settings that tell these configurations apart, beside those that are known to be told: from the first on, each
-    that tells more of them apart than those before it."""
+    that tells more of them apart than those before it. Of a part's settings, optional ones come first: what is given says more
+    than what was switched off for it."""
     told = list(known)
     apart = _n_apart(configurations, told)
-    for name in dict.fromkeys(name for one in configurations for name in one):
+    names = dict.fromkeys(name for one in configurations for name in one)
+    parts = list(dict.fromkeys(name.split(".")[0] for name in names))
+    given = tuple(f"{name}." for name in _OPTIONAL)
+    for name in sorted(names, key=lambda name: (parts.index(name.split(".")[0]), not name.startswith(given))):
         if apart < len(configurations) and (more := _n_apart(configurations, [*told, name])) > apart:
             told.append(name)
             apart = more

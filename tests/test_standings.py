@@ -93,7 +93,8 @@ def test_records_from_before_images_could_be_distorted_are_of_the_same_line():
     def of_images(seed, **task):
         return timed(seed, config={"method": {"name": "dlgn"}, "task": {"shift": True, **task}, "timing": {"threads": 1}})
 
-    found = known([of_images(0), of_images(1, distort=None), of_images(2, distort={"copies": 8, "degrees": 10.0})])
+    distorted = of_images(2, shift=False, distort={"copies": 8, "degrees": 10.0})
+    found = known([of_images(0), of_images(1, distort=None), distorted])
     assert sorted((line["label"], line["seeds"]) for line in found) == [("dlgn", 2), ("dlgn copies=8", 1)]
 
 
