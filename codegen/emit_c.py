@@ -10,7 +10,7 @@ called for several blocks in turn while it is there: as many as have 512 items.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib.resources import files
 from itertools import pairwise
 
@@ -188,13 +188,18 @@ def _statements(netlist: Netlist) -> list[str]:
 
 
 def _gate_statements(netlist: Netlist) -> list[str]:
-    return [_gate_statement(netlist, gate, lambda signal: _signal(netlist, signal)) for gate in range(netlist.n_gates)]
+    return [
+        _gate_statement(
+            netlist, gate, [_signal(netlist, signal) for signal in netlist.fan_in[gate, : netlist.arity[gate]].tolist()]
+        )
+        for gate in range(netlist.n_gates)
+    ]
 
 
-def _gate_statement(netlist: Netlist, gate: int, name_of: Callable[[int], str]) -> str:
-    """name_of: what to read for a signal."""
+def _gate_statement(netlist: Netlist, gate: int, names: list[str]) -> str:
+    """names: of what the gate reads."""
     table, arity = int(netlist.table[gate]), int(netlist.arity[gate])
-    operands = dict(zip("abc", map(name_of, netlist.fan_in[gate, :arity].tolist()), strict=False))
+    operands = dict(zip("abc", names, strict=False))
     expression = _TERNARY_GATE.format(table=table, **operands) if arity == 3 else OPERATORS[arity][table].format(**operands)
     return f"const V v{gate} = {expression};"
 
@@ -266,11 +271,12 @@ def _part_statements(chunks: Chunks, part: range, written: dict[int, list[str]])
                 lines.append(f"const V {_signal(netlist, signal)} = {waits[slots[signal - netlist.n_inputs]]};")
         lines += lines_before.get(gate, [])
 
-        def name_of(signal: int, gate: int = gate) -> str:
-            return kept.get((gate, signal)) or (inputs[signal] if signal < netlist.n_inputs else _signal(netlist, signal))
-
+        names = [
+            kept.get((gate, signal)) or (inputs[signal] if signal < netlist.n_inputs else _signal(netlist, signal))
+            for signal in reads[gate]
+        ]
         stored = [f"{waits[slots[gate]]} = v{gate};"] if slots[gate] >= 0 else []
-        lines.append(" ".join([_gate_statement(netlist, gate, name_of), *written.get(gate, []), *stored]))
+        lines.append(" ".join([_gate_statement(netlist, gate, names), *written.get(gate, []), *stored]))
     return lines
 
 
