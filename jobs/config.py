@@ -1,8 +1,10 @@
 """A job's settings with their types and ranges, as conf/ and the command line give them."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -84,6 +86,9 @@ class JobConfig:
 
 def check(config: dict[str, Any]) -> JobConfig:
     """The resolved configuration with every type and range checked. Raises UsageError that names the setting."""
+    for setting, value in _numbers(config):
+        if not isfinite(value):
+            raise UsageError(f"{setting}={value}: expected a finite number.")
     try:
         job: JobConfig = _adapter(JobConfig).validate_python({**config, "experiment": None})
     except ValidationError as error:
@@ -104,6 +109,15 @@ def check(config: dict[str, Any]) -> JobConfig:
 @cache  # building one costs more than what it checks, and a sweep asks for it for every job
 def _adapter(kind: type) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+def _numbers(part: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in a part of the configuration, with its name as on the command line."""
+    if isinstance(part, float):
+        yield name, part
+    elif isinstance(part, dict | list):
+        for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+            yield from _numbers(value, f"{name}.{key}" if name else str(key))
 
 
 def _settings_at_fault(error: ValidationError, prefix: str = "") -> str:

@@ -250,6 +250,8 @@ MISTAKES = {
     "seed=-1": "seed=-1",
     "seed=0,1": "add -m",
     "train.optimiser.learning_rate=0": "train.optimiser.learning_rate=0",
+    "train.optimiser.learning_rate=inf": "train.optimiser.learning_rate=inf: expected a finite number.",
+    "train.optimiser.betas=[0.9,nan]": "train.optimiser.betas.1=nan: expected a finite number.",
     "train.evaluate_every=0": "train.evaluate_every=0",
     "method.widths=[8,0]": "method.widths.1=0",
     "method.temperature=0": "method.temperature=0",
