@@ -252,7 +252,7 @@ def _chunked_blocks(chunks: Chunks) -> str:
 
 
 def _part_statements(chunks: Chunks, part: range, written: dict[int, list[str]]) -> list[str]:
-    """written: by gate, the outputs that are its value."""
+    """The body of a part's function. written: by gate, the outputs that are its value."""
     netlist, slots = chunks.netlist, chunks.slots
     reads = {gate: netlist.fan_in[gate, : netlist.arity[gate]].tolist() for gate in part}
     inputs = _Words("in", "const V", (signal for signals in reads.values() for signal in signals if signal < netlist.n_inputs))
@@ -263,14 +263,12 @@ def _part_statements(chunks: Chunks, part: range, written: dict[int, list[str]])
     waits = _Words("w", "V", [*waiting, *(slots[gate] for gate in part if slots[gate] >= 0)])
     kept, lines_before = _kept_inputs(netlist, part, inputs)
     lines = [*inputs.pointers, *waits.pointers]
-    loaded = set()
     for gate in part:
         for signal in reads[gate]:
-            if signal in before and signal not in loaded:
-                loaded.add(signal)
+            if signal in before:
+                del before[signal]  # it is loaded once
                 lines.append(f"const V {_signal(netlist, signal)} = {waits[slots[signal - netlist.n_inputs]]};")
         lines += lines_before.get(gate, [])
-
         names = [
             kept.get((gate, signal)) or (inputs[signal] if signal < netlist.n_inputs else _signal(netlist, signal))
             for signal in reads[gate]

@@ -1,5 +1,6 @@
 """Gates that overwrite what they read: every signal keeps its value, and adders leave nothing that has to be copied."""
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -22,9 +23,7 @@ COPY = 0b10
 def all_signals(netlist):
     """The netlist with every gate as an output."""
     outputs = netlist.n_inputs + np.arange(netlist.n_gates)
-    return Netlist(
-        netlist.n_inputs, netlist.table, netlist.fan_in, netlist.arity, outputs, np.zeros(netlist.n_gates, dtype=bool)
-    )  # fmt: skip
+    return replace(netlist, outputs=outputs, inverted=np.zeros(netlist.n_gates, dtype=bool))
 
 
 def assert_same_values(before, after):
